@@ -1,0 +1,89 @@
+"""The numbers that turn raw evidence into calibrated figures; fitted on held-out articles by `training.calibrate`, stored in a model's config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Parameters of evidence pooling. Logistic maps are `(intercept, slope, ...)` over the inputs named.
+
+    Attributes:
+        phrase_threshold: a word is in a phrase when the probability of "no signal" is at most 1 − this.
+        sentence_escalation: Platt (1999) map of the logit of the pooled escalation evidence of a sentence.
+        sentence_de_escalation: the same for de-escalation.
+        sentence_scope: the same for scope.
+        sentence_signal: the same, one map shared by the 16 signals.
+        relevance_power: exponent of a sentence's larger direction probability in its article weight.
+        position_decay: weight of the last sentence of an article is exp(−decay) of the first's, all else equal.
+        doubt: added to the sum of the weights: an article with little evidence stays near 0.
+        article_escalation: logistic map of (escalation mass, de-escalation mass, their largest values in a sentence).
+        article_de_escalation: the same for de-escalation.
+        article_scope: logistic map of (mean scope probability of the sentences, largest scope × direction probability of a sentence).
+        sentence_thresholds: escalation and de-escalation probability from which a sentence is labelled so.
+        article_thresholds: the same for an article.
+        scope_threshold: scope probability from which a text is in scope.
+        sentence_interval: half width of the 90 % interval of a sentence's score (split conformal: Vovk et al. 2005; Lei et al. 2018).
+        article_interval: the same for an article.
+    """
+
+    phrase_threshold: float = 0.5
+    sentence_escalation: tuple[float, ...] = (0.0, 1.0)
+    sentence_de_escalation: tuple[float, ...] = (0.0, 1.0)
+    sentence_scope: tuple[float, ...] = (0.0, 1.0)
+    sentence_signal: tuple[float, ...] = (0.0, 1.0)
+    relevance_power: float = 1.0
+    position_decay: float = 0.0
+    doubt: float = 0.1
+    article_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0)
+    article_de_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0)
+    article_scope: tuple[float, ...] = (-3.0, 4.0, 2.0)
+    sentence_thresholds: tuple[float, float] = (0.5, 0.5)
+    article_thresholds: tuple[float, float] = (0.5, 0.5)
+    scope_threshold: float = 0.5
+    sentence_interval: float = 1.0
+    article_interval: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Reads `to_dict`'s form.
+
+        Raises:
+            ValueError: a name is missing or unknown.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"calibration must have the fields {sorted(names)}, got {sorted(values)}; export the model again")
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**given)
+
+
+def sigmoid(x: Array) -> Array:
+    """The logistic function, without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x, dtype=np.float64)))
+
+
+def logit(probability: Array) -> Array:
+    """Inverse of `sigmoid`; its argument is kept within 1e-6 of 0 and 1."""
+    clipped = np.clip(np.asarray(probability, dtype=np.float64), 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
+
+
+def logistic(coefficients: tuple[float, ...], *inputs: Array | float) -> Array:
+    """`sigmoid(c0 + c1·x1 + c2·x2 + ...)`, elementwise."""
+    total = np.full(np.shape(inputs[0]), coefficients[0], dtype=np.float64)
+    for coefficient, value in zip(coefficients[1:], inputs, strict=True):
+        total = total + coefficient * np.asarray(value, dtype=np.float64)
+    return sigmoid(total)

@@ -1,0 +1,209 @@
+"""Token evidence to phrases, sentence figures and article figures: fixed functions, no second model.
+
+Per token the network gives logits (see `LOGITS`). With p(t, k) the probability that token t belongs to a phrase of signal k, q(t) = Σk p(t, k), and
+e(t), d(t) = q(t) × the probability that the phrase, as it stands (status, negation), counts as escalation or de-escalation:
+
+    pooled probability of a sentence    P = Σt x(t)² / Σt x(t)  for x = e, d or p(·, k): "linear softmax" of Wang, Li and Metze (2019, ICASSP)
+    severity of a sentence              S = Σt [e(t) − d(t)] r(t) / (DOUBT + Σt [e(t) + d(t)])      over the tokens of its phrases
+    score of an article                 Σs w(s) S(s),  w(s) = g(s) / (doubt + Σ g),  g(s) = relevance^power × exp(−decay × position)
+
+Both sums run over tokens, so the share of a phrase is the sum over its tokens, and the phrases' shares add up to the score.
+The same pooling stands in `training/network.py` in torch; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escalation.calibration import Array, Calibration, logistic, logit, sigmoid
+from escalation.signals import SIGNALS, STATUSES
+
+N_SIGNALS = len(SIGNALS)
+# Columns of the network's output, per token: no signal + 16 signals | 5 statuses | escalation, de-escalation | severity | scope
+SIGNAL_LOGITS = slice(0, 1 + N_SIGNALS)
+STATUS_LOGITS = slice(SIGNAL_LOGITS.stop, SIGNAL_LOGITS.stop + len(STATUSES))
+DIRECTION_LOGITS = slice(STATUS_LOGITS.stop, STATUS_LOGITS.stop + 2)
+SEVERITY_LOGIT = DIRECTION_LOGITS.stop
+SCOPE_LOGIT = SEVERITY_LOGIT + 1
+N_LOGITS = SCOPE_LOGIT + 1
+DOUBT = 0.5  # half a token's worth of "nothing was said" in the denominator of a sentence's severity
+TINY = 1e-6
+BRIDGE = 0.5  # a word between two words of the same phrase joins them at this share of the phrase threshold
+
+
+@dataclass(frozen=True)
+class TokenFigures:
+    """Figures of the tokens of one text, `(n_tokens, ...)`."""
+
+    signal: Array  # (n_tokens, 16) probability of belonging to a phrase of each signal
+    status: Array  # (n_tokens, 5)
+    direction: Array  # (n_tokens, 2) counted evidence: escalation, de-escalation
+    severity: Array  # (n_tokens,) 0 ... 1
+    scope: Array  # (n_tokens,) logits
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A run of tokens, `first:last`, that carries a signal."""
+
+    first: int
+    last: int
+    signal: int
+    status: int
+
+
+@dataclass(frozen=True)
+class SentenceFigures:
+    """Figures of the sentences of one text, `(n_sentences, ...)`, calibrated."""
+
+    direction: Array  # (n_sentences, 2) probabilities of escalation and de-escalation
+    scope: Array  # (n_sentences,) probability
+    signal: Array  # (n_sentences, 16) probabilities
+    score: Array  # (n_sentences,) -1 ... 1
+    share: Array  # (n_tokens,) signed share of each token in its sentence's score
+
+
+@dataclass(frozen=True)
+class ArticleFigures:
+    """Figures of one text."""
+
+    direction: Array  # (2,) probabilities
+    scope: float
+    weight: Array  # (n_sentences,) weight of each sentence's score
+    score: float
+
+
+def read_logits(raw: NDArray[np.float32]) -> TokenFigures:
+    """Turns network output `(n_tokens, N_LOGITS)` into token figures."""
+    logits = raw.astype(np.float64)
+    signal = _softmax(logits[:, SIGNAL_LOGITS])
+    in_phrase = 1.0 - signal[:, :1]
+    return TokenFigures(
+        signal[:, 1:], _softmax(logits[:, STATUS_LOGITS]), in_phrase * sigmoid(logits[:, DIRECTION_LOGITS]),
+        sigmoid(logits[:, SEVERITY_LOGIT]), logits[:, SCOPE_LOGIT],
+    )  # fmt: skip
+
+
+def _softmax(x: Array) -> Array:
+    exponential = np.exp(x - x.max(axis=1, keepdims=True)) if len(x) else x
+    result: Array = exponential / exponential.sum(axis=1, keepdims=True)
+    return result
+
+
+def segment_sum(values: Array, bounds: NDArray[np.int64]) -> Array:
+    """Sums of `values` over `bounds[i]:bounds[i + 1]`, `(n_segments, ...)`; an empty segment gives 0."""
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+    sums: Array = total[bounds[1:]] - total[bounds[:-1]]
+    return sums
+
+
+def pool(values: Array, bounds: NDArray[np.int64]) -> Array:
+    """Linear softmax pooling of token probabilities to sentences, `(n_sentences, ...)`; 0 where a sentence has no tokens."""
+    return np.asarray(np.clip(segment_sum(values**2, bounds) / (segment_sum(values, bounds) + TINY), 0.0, 1.0))
+
+
+def find_phrases(tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], first: int, last: int, threshold: float) -> list[Phrase]:
+    """Finds the phrases among the tokens `first:last` of one sentence.
+
+    A phrase is the longest run of whole words whose probability of being in a phrase reaches `threshold` and whose likeliest signal is the same. A
+    single word between two such runs joins them at `BRIDGE` of the threshold. Punctuation at either end is left out.
+
+    Args:
+        tokens: figures of the tokens of the text.
+        words: `(n_tokens,)` number of the word that a token belongs to, counted up through the text.
+        is_word: `(n_tokens,)` whether a token is more than punctuation.
+        first: first token of the sentence.
+        last: one behind its last token.
+        threshold: 0 ... 1.
+    """
+    if last <= first or (1.0 - tokens.signal[first:last].sum(axis=1)).min() > 1.0 - BRIDGE * threshold:
+        return []
+    starts = first + np.concatenate([[0], np.flatnonzero(np.diff(words[first:last])) + 1])
+    edges = np.append(starts, last)
+    signal = np.add.reduceat(tokens.signal[:last], starts, axis=0) / np.diff(edges)[:, None]
+    inside, best = signal.sum(axis=1), signal.argmax(axis=1)
+    marked = np.where(inside >= threshold, best, -1)
+    for word in range(1, len(marked) - 1):
+        if marked[word] < 0 and marked[word - 1] >= 0 and inside[word] >= BRIDGE * threshold and marked[word - 1] == marked[word + 1]:
+            marked[word] = marked[word - 1]
+    phrases = []
+    runs = np.concatenate([[0], np.flatnonzero(np.diff(marked)) + 1, [len(marked)]])
+    for begin, end in pairwise(runs):
+        while begin < end and not is_word[edges[begin] : edges[begin + 1]].any():
+            begin += 1
+        while begin < end and not is_word[edges[end - 1] : edges[end]].any():
+            end -= 1
+        if begin < end and marked[begin] >= 0:
+            span = slice(edges[begin], edges[end])
+            phrases.append(Phrase(int(span.start), int(span.stop), int(marked[begin]), int(tokens.status[span].sum(axis=0).argmax())))
+    return phrases
+
+
+def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Sequence[Phrase], calibration: Calibration) -> SentenceFigures:
+    """Pools token figures to sentences.
+
+    Args:
+        tokens: figures of the tokens of the text.
+        bounds: `(n_sentences + 1,)` first token of each sentence, and the number of tokens.
+        phrases: those of the text; tokens outside them carry no share of the score.
+        calibration: the model's.
+    """
+    counted = np.zeros(len(tokens.severity))
+    for phrase in phrases:
+        counted[phrase.first : phrase.last] = 1.0
+    evidence = tokens.direction * counted[:, None]
+    signed = (evidence[:, 0] - evidence[:, 1]) * tokens.severity
+    mass = DOUBT + segment_sum(evidence.sum(axis=1), bounds)
+    lengths = np.diff(bounds)
+    share = signed / np.repeat(mass, lengths)
+    pooled = logit(pool(tokens.direction, bounds))
+    direction = np.stack(
+        [logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1
+    )
+    scope = logistic(calibration.sentence_scope, segment_sum(tokens.scope, bounds) / np.maximum(lengths, 1))
+    signal = logistic(calibration.sentence_signal, logit(pool(tokens.signal, bounds)))
+    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share)
+
+
+def weigh_sentences(direction: Array, calibration: Calibration) -> Array:
+    """Weights of the sentences in the article's score, `(n_sentences,)`, each at least 0, their sum below 1."""
+    n = len(direction)
+    relevance = direction.max(axis=1) ** calibration.relevance_power
+    gross = relevance * np.exp(-calibration.position_decay * np.arange(n) / max(n - 1, 1))
+    weight: Array = gross / (calibration.doubt + gross.sum())
+    return weight
+
+
+def article_features(direction: Array, scope: Array, weight: Array) -> tuple[Array, Array]:
+    """What the article's probabilities are logistic functions of.
+
+    Returns:
+        `(escalation mass, de-escalation mass, largest escalation, largest de-escalation)`, each 0 ... 1, and `(mean scope, largest scope × direction)`.
+    """
+    mass, largest = weight @ direction, direction.max(axis=0)
+    return np.concatenate([mass, largest]), np.array([scope.mean(), (scope * direction.max(axis=1)).max()])
+
+
+def score_article(sentences: SentenceFigures, calibration: Calibration) -> ArticleFigures:
+    """Pools sentence figures to the article; at least one sentence. Out of scope, the score and all weights are 0."""
+    weight = weigh_sentences(sentences.direction, calibration)
+    direction, scope = article_features(sentences.direction, sentences.scope, weight)
+    escalation = logistic(calibration.article_escalation, direction[0], direction[1], direction[2])
+    de_escalation = logistic(calibration.article_de_escalation, direction[1], direction[0], direction[3])
+    in_scope = float(logistic(calibration.article_scope, scope[0], scope[1]))
+    if in_scope < calibration.scope_threshold:
+        weight = np.zeros_like(weight)
+    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score))
+
+
+def choose_label(probabilities: Array, thresholds: tuple[float, float], *, in_scope: bool) -> str:
+    """The four-class label of codebook sections 4 and 5; out of scope it is `"neutral"`."""
+    escalation, de_escalation = (bool(p >= t) and in_scope for p, t in zip(probabilities, thresholds, strict=True))
+    if escalation and de_escalation:
+        return "mixed"
+    return "escalation" if escalation else "de-escalation" if de_escalation else "neutral"

@@ -1,0 +1,257 @@
+"""A model folder to token evidence: tokenizer, ONNX session, integrity check. Never touches the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escalation.calibration import Calibration
+from escalation.evidence import N_LOGITS
+from escalation.signals import SIGNAL_NAMES, STATUSES
+from escalation.text import Window
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FORMAT = 1
+MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE = "model.onnx", "tokenizer.json", "config.json"
+BATCH_TOKENS = 4096  # padded tokens that go through the network at once: bounds memory whatever the input
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What config.json says.
+
+    Attributes:
+        name: the model's name.
+        version: its version.
+        max_tokens: tokens of a window, the two special ones included.
+        cls_id: id of the token that opens a window.
+        sep_id: id of the token that closes it.
+        pad_id: id of the padding token.
+        calibration: see `escalation.calibration`.
+    """
+
+    name: str
+    version: str
+    max_tokens: int
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    calibration: Calibration
+
+
+def model_folders() -> list[Path]:
+    """Where shipped models lie: inside the package in a wheel, beside it in a clone or an editable install."""
+    package = Path(__file__).resolve().parent
+    return [folder for folder in (package / "models", package.parent / "models") if folder.is_dir()]
+
+
+def shipped_models() -> dict[str, Path]:
+    """Names and folders of the models that came with the package."""
+    return {path.parent.name: path.parent for folder in reversed(model_folders()) for path in sorted(folder.glob(f"*/{CONFIG_FILE}"))}
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """Resolves a shipped model's name or a path to a model folder.
+
+    Raises:
+        FileNotFoundError: neither.
+    """
+    shipped = shipped_models()
+    if isinstance(name, str) and name in shipped:
+        return shipped[name]
+    path = Path(name)
+    if (path / CONFIG_FILE).is_file():
+        return path
+    known = ", ".join(shipped) or "none found"
+    problem = "holds no config.json, so it is no model of escalation" if path.is_dir() else "is neither a shipped model nor a folder"
+    raise FileNotFoundError(f"model {os.fspath(name)!r} {problem}; shipped models: {known}; export your own with python -m training.export")
+
+
+def seal(config: dict[str, Any], folder: Path, files: Sequence[str]) -> str:
+    """The text of config.json with the SHA-256 sums of `files` and of itself (its own sum counted as zeros)."""
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+    text = json.dumps({**config, "files": sums, "sha256": "0" * 64}, indent=2, ensure_ascii=False) + "\n"
+    return text.replace("0" * 64, hashlib.sha256(text.encode()).hexdigest())
+
+
+def check_integrity(folder: Path) -> dict[str, Any]:
+    """Reads config.json and compares every file of the model with its SHA-256 sum.
+
+    Returns:
+        The parsed config.
+
+    Raises:
+        ValueError: config.json is no config of this format, or a file differs from its sum.
+        FileNotFoundError: a file is missing.
+    """
+    remedy = "install the package again, or export the model again"
+    raw = (folder / CONFIG_FILE).read_bytes()
+    try:
+        config: dict[str, Any] = json.loads(raw)
+        own, files, version = str(config["sha256"]), dict(config["files"]), config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG_FILE} is no model configuration of escalation or is damaged ({error}); {remedy}") from error
+    if version != FORMAT:
+        raise ValueError(f"{folder / CONFIG_FILE} has format {version!r}, this version of escalation reads {FORMAT}; {remedy}")
+    if hashlib.sha256(raw.replace(own.encode(), b"0" * 64)).hexdigest() != own:
+        raise ValueError(f"{folder / CONFIG_FILE} was changed: its SHA-256 sum does not hold; {remedy}")
+    for name, expected in files.items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"model file {folder / name} is missing; {remedy}")
+        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        if found != expected:
+            raise ValueError(f"model file {folder / name} was changed: SHA-256 {found[:12]}…, expected {expected[:12]}…; {remedy}")
+    return config
+
+
+def read_config(config: dict[str, Any], folder: Path) -> ModelConfig:
+    """Checks the parsed config.
+
+    Raises:
+        ValueError: a value is missing, or the model was made for other signals or statuses.
+    """
+    try:
+        if tuple(config["signals"]) != SIGNAL_NAMES or tuple(config["statuses"]) != STATUSES:
+            raise ValueError(f"its signals or statuses differ from the codebook's ({', '.join(SIGNAL_NAMES)}; {', '.join(STATUSES)})")
+        tokens = {name: int(config[name]) for name in ("max_tokens", "cls_id", "sep_id", "pad_id")}
+        return ModelConfig(str(config["name"]), str(config["version"]), calibration=Calibration.from_dict(config["calibration"]), **tokens)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG_FILE} can't be used: {error}; export the model again") from error
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of one sentence.
+
+    Attributes:
+        ids: `(n_tokens,)` vocabulary ids, without special tokens.
+        offsets: `(n_tokens, 2)` character offsets into the sentence.
+        words: `(n_tokens,)` number of the word that each belongs to, counted from 0.
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    words: NDArray[np.int64]
+
+
+def encode(tokenizer: Tokenizer, sentences: Sequence[str]) -> list[Tokens]:
+    """Splits sentences into word pieces, without special tokens."""
+    return [
+        Tokens(
+            np.array(encoding.ids, dtype=np.int64),
+            np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2),
+            np.array([word or 0 for word in encoding.word_ids], dtype=np.int64),
+        )
+        for encoding in tokenizer.encode_batch(list(sentences), add_special_tokens=False)
+    ]
+
+
+def read_batched(
+    windows: Sequence[NDArray[np.int64]],
+    run: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]],
+    cls_id: int,
+    sep_id: int,
+    pad_id: int,
+) -> list[NDArray[np.float32]]:
+    """Runs a network over windows; those of similar length go through together, at most `BATCH_TOKENS` padded tokens at once.
+
+    Args:
+        windows: token ids, without special tokens.
+        run: `(n_windows, width)` ids and mask to `(n_windows, width, N_LOGITS)` logits.
+        cls_id: opens a window.
+        sep_id: closes it.
+        pad_id: fills it up.
+
+    Returns:
+        Per window, in the order given, the logits of its tokens, `(n_tokens, N_LOGITS)`.
+    """
+    order = sorted(range(len(windows)), key=lambda index: -len(windows[index]))
+    logits: list[NDArray[np.float32]] = [np.zeros((0, N_LOGITS), np.float32)] * len(windows)
+    while order:
+        width = len(windows[order[0]]) + 2
+        size = max(1, BATCH_TOKENS // width)
+        batch, order = order[:size], order[size:]
+        ids = np.full((len(batch), width), pad_id, dtype=np.int64)
+        mask = np.zeros((len(batch), width), dtype=np.int64)
+        for row, index in enumerate(batch):
+            window = [cls_id, *windows[index], sep_id]
+            ids[row, : len(window)], mask[row, : len(window)] = window, 1
+        output = run(ids, mask)
+        for row, index in enumerate(batch):
+            logits[index] = output[row, 1 : 1 + len(windows[index])]
+    return logits
+
+
+class Model:
+    """A loaded model: text to tokens, windows of tokens to logits."""
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        """Loads and checks a model folder.
+
+        Args:
+            folder: holds config.json, model.onnx and tokenizer.json.
+            threads: of the network; None takes every core this process may use.
+
+        Raises:
+            ValueError: `threads` is below 1, or a file is damaged or foreign.
+            FileNotFoundError: a file is missing.
+        """
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads must be a whole number of at least 1 or None, got {threads!r}")
+        self.config = read_config(check_integrity(folder), folder)
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or _available_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(folder / MODEL_FILE, options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    @property
+    def budget(self) -> int:
+        """Tokens that a window holds, special ones not counted."""
+        return self.config.max_tokens - 2
+
+    def tokenize(self, sentences: Sequence[str]) -> list[Tokens]:
+        """Splits sentences into word pieces; nothing is truncated."""
+        return encode(self._tokenizer, sentences)
+
+    def read_windows(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+        """Runs the network over windows of token ids; see `read_batched`."""
+        config = self.config
+        return read_batched(windows, self._run, config.cls_id, config.sep_id, config.pad_id)
+
+    def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        (output,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(output)
+
+
+def _available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gather(windows: Sequence[Window], logits: Sequence[NDArray[np.float32]], lengths: Sequence[int]) -> NDArray[np.float32]:
+    """Puts the kept part of each window back in sentence order: `(sum(lengths), N_LOGITS)`."""
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
+    result = np.zeros((int(starts[-1]), N_LOGITS), np.float32)
+    for window, values in zip(windows, logits, strict=True):
+        for piece in window:
+            begin = piece.offset - 1 + piece.keep_first - piece.first
+            kept = values[begin : begin + piece.keep_last - piece.keep_first]
+            result[starts[piece.sentence] + piece.keep_first : starts[piece.sentence] + piece.keep_last] = kept
+    return result

@@ -1,0 +1,247 @@
+"""`score`, `load` and `Scorer`: text to windows to evidence to figures, in that order."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from escalation.evidence import (
+    ArticleFigures,
+    Phrase,
+    SentenceFigures,
+    choose_label,
+    find_phrases,
+    read_logits,
+    score_article,
+    score_sentences,
+)
+from escalation.language import detect_language
+from escalation.model import Model, find_model
+from escalation.reading import Reading, read
+from escalation.result import Coverage, Highlight, Score, SentenceScore
+from escalation.signals import DIRECTIONS, SIGNAL_NAMES, SIGNALS, STATUSES
+from escalation.text import split_sentences
+
+DEFAULT_MODEL = "newswire-en"
+
+
+def check_text(text: object) -> str:
+    """Lets text through.
+
+    Raises:
+        TypeError: not a str; bytes and lists are told what to do.
+        ValueError: a lone surrogate, which no UTF-8 text can hold.
+    """
+    if isinstance(text, (bytes, bytearray)):
+        raise TypeError(f"text must be a str, got {type(text).__name__}; decode it first, for example text.decode('utf-8')")
+    if not isinstance(text, str):
+        remedy = "; for several texts use Scorer.score_many" if isinstance(text, Iterable) else ""
+        raise TypeError(f"text must be a str, got {type(text).__name__} {text!r:.40}{remedy}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"text holds a lone surrogate (U+{ord(text[error.start]):04X} at character {error.start}); "
+            "read the file again as UTF-8, or drop it: text.encode('utf-8', 'ignore').decode()"
+        ) from error
+    return text
+
+
+class Scorer:
+    """A loaded model. Scoring changes no state: one scorer serves any number of texts and threads."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._calibration = model.config.calibration
+        self._name = f"{model.config.name} {model.config.version}"
+
+    def score(self, text: str) -> Score:
+        """Scores one article.
+
+        Args:
+            text: the article, or any piece of English news text. Length is not limited. Empty text, text without words and text in another language
+                give a neutral result whose `warnings` say so.
+
+        Raises:
+            TypeError: not a str.
+            ValueError: a lone surrogate in it.
+        """
+        return self._score_batch([check_text(text)])[0]
+
+    def score_many(self, texts: Iterable[str], *, batch_size: int = 32, show_progress_bar: bool = False) -> list[Score]:
+        """Scores many articles, each as `score` does.
+
+        Args:
+            texts: any iterable of articles; a single str is refused, since its characters are not meant.
+            batch_size: articles that go through the network together; at least 1.
+            show_progress_bar: on standard error.
+
+        Returns:
+            One result a text, in order.
+
+        Raises:
+            TypeError: `texts` is a str, or one of them is not a str (its position is named).
+            ValueError: `batch_size` is below 1, or a text holds a lone surrogate.
+        """
+        if isinstance(texts, (str, bytes)):
+            raise TypeError("texts must be an iterable of str, got a single text; use score(text), or put it in a list")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        checked = []
+        for position, text in enumerate(texts):
+            try:
+                checked.append(check_text(text))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"text {position}: {error}") from error
+        results: list[Score] = []
+        if show_progress_bar:
+            from tqdm import tqdm
+
+            with tqdm(total=len(checked), unit="article") as progress:
+                for start in range(0, len(checked), batch_size):
+                    results += self._score_batch(checked[start : start + batch_size])
+                    progress.update(len(results) - progress.n)
+            return results
+        for start in range(0, len(checked), batch_size):
+            results += self._score_batch(checked[start : start + batch_size])
+        return results
+
+    def _score_batch(self, texts: Sequence[str]) -> list[Score]:
+        """Reads the texts that can be read together; the others get their neutral result."""
+        languages = [detect_language(text) for text in texts]
+        spans = [split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True)]
+        read_texts = [(text, found) for text, found in zip(texts, spans, strict=True) if found]
+        readings = iter(read(self._model, [[text[start:end] for start, end in found] for text, found in read_texts]))
+        return [
+            self._figures(text, found, next(readings)) if found else self._unread(text, language)
+            for text, found, language in zip(texts, spans, languages, strict=True)
+        ]
+
+    def _unread(self, text: str, language: str | None) -> Score:
+        """The neutral result of a text that is not scored."""
+        if not text.strip():
+            warning = "the text is empty: there is nothing to score"
+        elif language is None:
+            warning = "the text holds no letters: there is nothing to score"
+        else:
+            warning = f"the text is not English (language {language!r}); {self._name} reads English only, so it was not scored: translate it first"
+        tokens = sum(len(t.ids) for t in self._model.tokenize([text])) if text.strip() else 0
+        nothing = dict.fromkeys(DIRECTIONS, 0.0)
+        return Score(
+            text, 0.0, "neutral", nothing, (-1.0, 1.0), False, dict.fromkeys(SIGNAL_NAMES, 0.0), (), (),
+            Coverage(0, len(text), 0, tokens), language, (warning,), self._name,
+        )  # fmt: skip
+
+    def _figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
+        """Evidence to figures for one text."""
+        tokens = read_logits(reading.logits)
+        words, is_word = reading.words, reading.is_word
+        threshold = self._calibration.phrase_threshold
+        phrases = [
+            find_phrases(tokens, words, is_word, int(first), int(last), threshold)
+            for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
+        ]
+        sentences = score_sentences(tokens, reading.bounds, [p for found in phrases for p in found], self._calibration)
+        article = score_article(sentences, self._calibration)
+        scored = tuple(
+            self._sentence(text, span, index, reading, sentences, phrases[index]) for index, span in enumerate(spans)
+        )
+        highlights = tuple(
+            highlight
+            for index, span in enumerate(spans)
+            for highlight in self._highlights(text, span[0], index, reading, phrases[index], sentences.share * article.weight[index])
+        )
+        return self._article(text, article, sentences, scored, highlights, reading)
+
+    def _article(
+        self, text: str, article: ArticleFigures, sentences: SentenceFigures, scored: tuple[SentenceScore, ...],
+        highlights: tuple[Highlight, ...], reading: Reading,
+    ) -> Score:  # fmt: skip
+        """Assembles the result of an article."""
+        in_scope = article.scope >= self._calibration.scope_threshold
+        n_tokens = int(reading.bounds[-1])
+        signals = sentences.signal.max(axis=0)
+        return Score(
+            text, _plain(article.score), choose_label(article.direction, self._calibration.article_thresholds, in_scope=in_scope),
+            _by_direction(article.direction), _interval(article.score, self._calibration.article_interval), in_scope,
+            {name: float(value) for name, value in zip(SIGNAL_NAMES, signals, strict=True)}, highlights, scored,
+            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name,
+        )  # fmt: skip
+
+    def _sentence(
+        self, text: str, span: tuple[int, int], index: int, reading: Reading, figures: SentenceFigures, phrases: Sequence[Phrase]
+    ) -> SentenceScore:
+        """Assembles the result of a sentence."""
+        in_scope = bool(figures.scope[index] >= self._calibration.scope_threshold)
+        n_tokens = len(reading.tokens[index].ids)
+        return SentenceScore(
+            text[span[0] : span[1]], span[0], span[1], _plain(figures.score[index]),
+            choose_label(figures.direction[index], self._calibration.sentence_thresholds, in_scope=in_scope),
+            _by_direction(figures.direction[index]), _interval(figures.score[index], self._calibration.sentence_interval), in_scope,
+            {name: float(value) for name, value in zip(SIGNAL_NAMES, figures.signal[index], strict=True)},
+            self._highlights(text, span[0], index, reading, phrases, figures.share),
+            Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens),
+        )  # fmt: skip
+
+    def _highlights(
+        self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray
+    ) -> tuple[Highlight, ...]:
+        """Phrases to characters; `start` is where the sentence begins in the text."""
+        offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
+        found = []
+        for phrase in phrases:
+            first = start + int(offsets[phrase.first - first_token, 0])
+            last = start + int(offsets[phrase.last - 1 - first_token, 1])
+            signal = SIGNALS[phrase.signal]
+            value = _plain(share[phrase.first : phrase.last].sum())
+            found.append(Highlight(text[first:last], first, last, signal.name, signal.direction, STATUSES[phrase.status], value))
+        return tuple(found)
+
+
+def _plain(value: float) -> float:
+    """A Python float; minus zero becomes zero."""
+    return float(value) + 0.0
+
+
+def _by_direction(probabilities: np.ndarray) -> dict[str, float]:
+    return {direction: float(value) for direction, value in zip(DIRECTIONS, probabilities, strict=True)}
+
+
+def _interval(score: float, half_width: float) -> tuple[float, float]:
+    """The interval around a score, within the scale."""
+    return max(-1.0, float(score) - half_width), min(1.0, float(score) + half_width)
+
+
+def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> Scorer:
+    """Loads a model from disk; never touches the network.
+
+    Args:
+        model: name of a shipped model, or path to a model folder.
+        threads: for the network; None takes every core this process may use.
+
+    Raises:
+        FileNotFoundError: no such model, or one of its files is missing.
+        ValueError: a file was changed, the model is foreign, or `threads` is below 1.
+    """
+    return Scorer(Model(find_model(model), threads=threads))
+
+
+@functools.cache
+def _default_scorer() -> Scorer:
+    return load()
+
+
+def score(text: str) -> Score:
+    """Scores one article with the shipped model, which is loaded at the first call and kept.
+
+    Args:
+        text: the article, or any piece of English news text; see `Scorer.score`.
+
+    Raises:
+        TypeError: not a str.
+        ValueError: a lone surrogate in it.
+    """
+    return _default_scorer().score(check_text(text))

@@ -1,0 +1,180 @@
+"""Fits the numbers of `escalation.calibration` to labelled items that training did not see.
+
+Few parameters, each by a standard method: Platt's logistic maps for probabilities, a grid for the sentence weights, thresholds by macro-F1, split conformal
+prediction for the intervals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from escalation.calibration import Array, Calibration, logistic, logit
+from escalation.evidence import article_features, weigh_sentences
+from escalation.reading import Reader
+from training.data import Item
+from training.measure import ItemReading, SentenceReading, direction_class, interpret_all, phrase_figures, read_raw
+
+COVERAGE = 0.9
+PHRASE_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+THRESHOLDS = np.arange(0.2, 0.81, 0.05)
+POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.1, 0.3, 0.6)
+STRENGTH = 10.0  # inverse of the L2 penalty: the maps have two to four parameters
+
+
+def fit_logistic(features: Array, target: NDArray[np.int64], weight: Array | None = None) -> tuple[float, ...]:
+    """Coefficients `(intercept, slope, ...)` of a logistic regression.
+
+    Raises:
+        ValueError: all targets are the same; more labels are needed.
+    """
+    if len(np.unique(target)) < 2:
+        raise ValueError(f"calibration needs sentences of both kinds, got {len(target)} of one kind; label more text")
+    model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, target, sample_weight=weight)
+    return tuple(float(value) for value in [model.intercept_[0], *model.coef_[0]])
+
+
+def conformal_width(errors: Array) -> float:
+    """Half width that holds 90 % of new cases: the ⌈(n + 1) · 0.9⌉-th smallest error (Lei et al. 2018), 1 where there are too few."""
+    rank = int(np.ceil((len(errors) + 1) * COVERAGE))
+    return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else 1.0
+
+
+def best_thresholds(probabilities: Array, gold: NDArray[np.int64]) -> tuple[float, float]:
+    """The pair of thresholds with the best macro-F1 of the four-class direction.
+
+    Args:
+        probabilities: `(n, 2)`.
+        gold: `(n, 2)` 0 or 1.
+    """
+    classes = [direction_class(*row) for row in gold]
+    present = sorted(set(classes))
+
+    def quality(pair: tuple[float, float]) -> float:
+        guess = [direction_class(*row) for row in probabilities >= np.array(pair)]
+        return float(f1_score(classes, guess, labels=present, average="macro", zero_division=0.0))
+
+    found = max(itertools.product(THRESHOLDS, THRESHOLDS), key=lambda pair: (round(quality(pair), 4), -abs(pair[0] - 0.5) - abs(pair[1] - 0.5)))
+    return round(float(found[0]), 2), round(float(found[1]), 2)
+
+
+def sentence_directions(sentences: Sequence[SentenceReading]) -> tuple[Array, NDArray[np.int64]]:
+    """Direction probabilities as read, `(n, 2)`, and gold labels, `(n, 2)`."""
+    return np.stack([s.direction for s in sentences]), np.array([[s.unit.escalation or 0, s.unit.de_escalation or 0] for s in sentences])
+
+
+def fit_sentences(sentences: Sequence[SentenceReading], base: Calibration) -> Calibration:
+    """Sentence maps, thresholds and interval; `sentences` are read with identity maps."""
+    labelled = [s for s in sentences if s.unit.escalation is not None]
+    phrased = [s for s in labelled if s.unit.spans is not None]
+    raw, gold = sentence_directions(labelled)
+    maps = [fit_logistic(logit(raw[:, [column]]), gold[:, column]) for column in (0, 1)]
+    scoped = [s for s in sentences if s.unit.in_scope is not None]
+    scope = fit_logistic(logit(np.array([[s.scope] for s in scoped])), np.array([int(bool(s.unit.in_scope)) for s in scoped]))
+    signals = np.concatenate([s.signal for s in phrased])
+    spoken = np.concatenate([np.isin(np.arange(len(s.signal)), [span.signal for span in s.unit.spans or ()]) for s in phrased]).astype(np.int64)
+    probabilities = np.stack([logistic(maps[column], logit(raw[:, column])) for column in (0, 1)], axis=1)
+    inside = np.array([s.unit.spans is not None for s in labelled])
+    errors = np.array([abs(s.score - (s.unit.severity or 0) / 10) for s in phrased])
+    return dataclasses.replace(
+        base,
+        sentence_escalation=maps[0],
+        sentence_de_escalation=maps[1],
+        sentence_scope=scope,
+        sentence_signal=fit_logistic(logit(signals[:, None]), spoken),
+        sentence_thresholds=best_thresholds(probabilities[inside], gold[inside]),
+        sentence_interval=conformal_width(errors),
+    )
+
+
+def fit_weights(articles: Sequence[ItemReading], base: Calibration) -> Calibration:
+    """The sentence weights with the least squared error of the article score."""
+    gold = np.array([(a.item.severity or 0) / 10 for a in articles])
+
+    def error(candidate: Calibration) -> float:
+        scores = [weigh_sentences(a.figures.direction, candidate) @ a.figures.score for a in articles]
+        return float(((np.array(scores) - gold) ** 2).mean())
+
+    grid = itertools.product(POWERS, DECAYS, DOUBTS)
+    return min((dataclasses.replace(base, relevance_power=p, position_decay=d, doubt=c) for p, d, c in grid), key=error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An article, or a sentence taken as an article of one sentence."""
+
+    direction: Array  # (n_sentences, 2)
+    scope: Array  # (n_sentences,)
+    gold: tuple[int, int]
+    in_scope: int
+    weight: float
+
+
+def make_cases(articles: Sequence[ItemReading], singles: Sequence[ItemReading]) -> list[Case]:
+    """Articles with their labels and, together weighing as much, lone sentences: short input is read as its sentence would be."""
+    cases = [
+        Case(a.figures.direction, a.figures.scope, (int(a.item.label in ("escalation", "mixed")), int(a.item.label in ("de-escalation", "mixed"))),
+             int(bool(a.item.in_scope)), 1.0)
+        for a in articles
+    ]  # fmt: skip
+    lone = [
+        Case(s.direction[None], np.array([s.scope]), (s.unit.escalation or 0, s.unit.de_escalation or 0), int(bool(s.unit.in_scope)), 0.0)
+        for item in singles
+        for s in item.sentences
+        if s.unit.escalation is not None and s.unit.in_scope is not None
+    ]
+    share = len(cases) / max(1, len(lone))
+    return cases + [dataclasses.replace(case, weight=share) for case in lone]
+
+
+def fit_articles(cases: Sequence[Case], base: Calibration) -> Calibration:
+    """Article maps and thresholds."""
+    features = [article_features(c.direction, c.scope, weigh_sentences(c.direction, base)) for c in cases]
+    direction, scope = np.stack([f[0] for f in features]), np.stack([f[1] for f in features])
+    gold, weight = np.array([c.gold for c in cases]), np.array([c.weight for c in cases])
+    columns = ([0, 1, 2], [1, 0, 3])
+    maps = [fit_logistic(direction[:, chosen], gold[:, index], weight) for index, chosen in enumerate(columns)]
+    scope_map = fit_logistic(scope, np.array([c.in_scope for c in cases]), weight)
+    probabilities = np.stack([logistic(maps[i], *(direction[:, c] for c in columns[i])) for i in (0, 1)], axis=1)
+    whole = np.array([len(c.direction) > 1 for c in cases])
+    return dataclasses.replace(
+        base,
+        article_escalation=maps[0],
+        article_de_escalation=maps[1],
+        article_scope=scope_map,
+        article_thresholds=best_thresholds(probabilities[whole], gold[whole]) if whole.any() else (0.5, 0.5),
+    )
+
+
+def fit_calibration(reader: Reader, items: Sequence[Item]) -> Calibration:
+    """Fits everything.
+
+    Args:
+        reader: the model as it will be shipped.
+        items: labelled items that training did not see, articles among them.
+
+    Raises:
+        ValueError: too few labels of one kind.
+    """
+    raw = read_raw(reader, items)
+
+    def span_f1(candidate: Calibration) -> float:
+        found = [s for a in interpret_all(items, raw, candidate) for s in a.sentences if s.unit.spans is not None]
+        return phrase_figures(found)["span_f1"]
+
+    base = max((Calibration(phrase_threshold=threshold) for threshold in PHRASE_THRESHOLDS), key=span_f1)
+    fitted = fit_sentences([s for reading in interpret_all(items, raw, base) for s in reading.sentences], base)
+    readings = interpret_all(items, raw, fitted)
+    articles = [r for r in readings if r.item.label is not None and len(r.item.units) > 1]
+    fitted = fit_weights(articles, fitted)
+    fitted = fit_articles(make_cases(articles, readings), fitted)
+    errors = np.array(
+        [abs(weigh_sentences(a.figures.direction, fitted) @ a.figures.score * bool(a.item.in_scope) - (a.item.severity or 0) / 10) for a in articles]
+    )
+    return dataclasses.replace(fitted, article_interval=conformal_width(errors))

@@ -1,0 +1,165 @@
+"""`python -m training.corpus`: check, add, show and count the labelled articles."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from training.corpus.markup import MarkupError, format_article, parse_articles
+from training.corpus.schema import ARTICLES, Article, read_articles, write_articles
+from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, write_units
+from training.corpus.validate import problems
+
+
+def load(paths: list[Path]) -> tuple[list[Article], list[str]]:
+    """Articles of JSON Lines files, folders and drafts in markup, with the problems of reading them."""
+    articles: list[Article] = []
+    found: list[str] = []
+    for path in paths:
+        if path.is_dir() or path.suffix == ".jsonl":
+            articles.extend(read_articles(path))
+            continue
+        for item in parse_articles(path.read_text(encoding="utf-8"), path.stem):
+            if isinstance(item, MarkupError):
+                found.append(f"{path.name}: {item}")
+            else:
+                articles.append(item)
+    return articles, found
+
+
+def stats(articles: list[Article]) -> str:
+    """Counts that tell how large and how varied the corpus is."""
+    sentences = [sentence for article in articles for sentence in article.sentences]
+    phrases = [phrase for sentence in sentences for phrase in sentence.phrases]
+    rows = [
+        ("articles", str(len(articles))),
+        ("in scope", str(sum(article.in_scope for article in articles))),
+        ("scenarios", str(len({article.scenario for article in articles}))),
+        ("sentences", str(len(sentences))),
+        ("phrases", str(len(phrases))),
+    ]
+    for name, counter in (
+        ("article label", Counter(a.label for a in articles)),
+        ("voice", Counter(a.voice for a in articles)),
+        ("direction", Counter(s.direction if s.in_scope else "out of scope" for s in sentences)),
+        ("signal", Counter(p.signal for p in phrases)),
+        ("status", Counter(p.status for p in phrases)),
+    ):
+        rows.append((name, ", ".join(f"{key} {count}" for key, count in counter.most_common())))
+    return "\n".join(f"{name:14} {value}" for name, value in rows)
+
+
+def count(args: argparse.Namespace) -> int:
+    """Prints the counts."""
+    print(stats(load(args.paths)[0]))
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Prints every problem; exit code 1 if there is one."""
+    articles, found = load(args.paths)
+    found += problems(articles)
+    print("\n".join([*found, f"{len(articles)} articles, {sum(len(a.sentences) for a in articles)} sentences, {len(found)} problems"]))
+    return int(bool(found))
+
+
+def check_standoff(args: argparse.Namespace) -> int:
+    """Checks drafted stand-off labels against the text they label."""
+    texts = dict(line.split("\t", 1) for line in args.text.read_text(encoding="utf-8").splitlines())
+    items = list(parse_draft(args.draft, texts))
+    errors = [item for item in items if isinstance(item, MarkupError)]
+    print("\n".join([*map(str, errors), f"{len(items) - len(errors)} units of {len(texts)}, {len(errors)} problems"]))
+    return int(bool(errors))
+
+
+def add(args: argparse.Namespace) -> int:
+    """Writes drafts to a JSON Lines file; an article whose id is there already is replaced. Nothing is written while a problem is open."""
+    new, found = load(args.paths)
+    kept = [a for a in read_articles(args.to) if a.id not in {n.id for n in new}] if args.to.exists() else []
+    found += problems(kept + new)
+    if found:
+        print("\n".join([*found, f"{len(found)} problems; nothing was written"]), file=sys.stderr)
+        return 1
+    write_articles(kept + new, args.to)
+    print(f"{args.to}: {len(new)} articles written, {len(kept)} kept")
+    return 0
+
+
+def add_standoff(args: argparse.Namespace) -> int:
+    """Writes drafted stand-off labels to JSON Lines: ids and offsets, no text. Nothing is written while a problem is open."""
+    texts = dict(line.split("\t", 1) for line in args.text.read_text(encoding="utf-8").splitlines())
+    rows = {row["id"]: row for row in map(json.loads, args.rows.read_text(encoding="utf-8").splitlines())}
+    units: list[StandoffUnit] = []
+    errors: list[str] = []
+    for item in parse_draft(args.draft, texts):
+        if isinstance(item, MarkupError):
+            errors.append(str(item))
+            continue
+        unit, sentence = item
+        row, _, part = unit.partition("#")
+        if row not in rows:
+            continue
+        name = "title" if part == "t" else "text"
+        start = rows[row][name].find(sentence.text)
+        if start < 0:
+            errors.append(f"{unit}: its text is not in the row's {name}")
+            continue
+        phrases = tuple(StandoffPhrase(start + p.start, start + p.end, p.signal, p.status, p.severity) for p in sentence.phrases)
+        units.append(
+            StandoffUnit(
+                args.corpus, row, name, start, start + len(sentence.text), sentence.escalation, sentence.de_escalation, sentence.severity,
+                sentence.in_scope, phrases, args.second,
+            )
+        )  # fmt: skip
+    if errors:
+        print("\n".join([*errors, f"{len(errors)} problems; nothing was written"]), file=sys.stderr)
+        return 1
+    write_units(units, args.to)
+    print(f"{args.to}: {len(units)} units written")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Prints an article as markup."""
+    for article in read_articles(ARTICLES):
+        if article.id == args.id:
+            print(format_article(article), end="")
+            return 0
+    print(f"no article has the id {args.id!r}", file=sys.stderr)
+    return 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.corpus", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, function, text in (("check", check, "validate"), ("add", add, "write drafts to JSON Lines"), ("stats", count, "count")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("paths", nargs="*", type=Path, default=[ARTICLES], help="drafts, JSON Lines files or folders")
+        command.set_defaults(run=function)
+        if name == "add":
+            command.add_argument("--to", type=Path, required=True, help="JSON Lines file to write")
+    command = commands.add_parser("show", help="print an article as markup")
+    command.add_argument("id")
+    command.set_defaults(run=show)
+    command = commands.add_parser("check-standoff", help="validate drafted labels of public text")
+    command.add_argument("draft", type=Path)
+    command.add_argument("--text", type=Path, required=True, help="TSV: id, text")
+    command.set_defaults(run=check_standoff)
+    command = commands.add_parser("add-standoff", help="write drafted labels of public text as ids and offsets")
+    command.add_argument("draft", type=Path)
+    command.add_argument("--text", type=Path, required=True, help="TSV: id, text")
+    command.add_argument("--rows", type=Path, required=True, help="the public corpus, JSON Lines")
+    command.add_argument("--corpus", required=True, help="name of the corpus in training/sources.py")
+    command.add_argument("--to", type=Path, required=True, help="JSON Lines file to write")
+    command.add_argument("--second", action="store_true", help="labels of a second labeller, which measure agreement")
+    command.set_defaults(run=add_standoff)
+    args = parser.parse_args(argv)
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

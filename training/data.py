@@ -1,0 +1,225 @@
+"""Labelled text of every kind as one kind of record: items of units, each unit a sentence with the labels that are known of it."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from escalation.signals import BY_NAME, DE_ESCALATION, ESCALATION, SIGNAL_INDEX, STATUS_INDEX
+from training.config import SourceWeights
+from training.corpus.fill import fill
+from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence, read_articles
+from training.corpus.standoff import StandoffUnit, read_units
+from training.sources import read_source
+from training.splits import split
+
+QUADS = ("verbal conflict", "material conflict", "verbal cooperation", "material cooperation")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A labelled phrase for training.
+
+    `escalation` and `de_escalation` say what it counts as, with its status (codebook section 3): both False for what is seen and not counted.
+    """
+
+    start: int
+    end: int
+    signal: int
+    status: int
+    escalation: bool
+    de_escalation: bool
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A sentence and what is known of it; None is unknown.
+
+    Attributes:
+        text: the sentence.
+        spans: its phrases; None where they were not labelled, empty where there are none.
+        escalation: 0 or 1.
+        de_escalation: 0 or 1.
+        severity: −10 … 10.
+        in_scope: codebook section 2.
+        event: index of the one gold signal of a PLOVER-coded text.
+        quad: index of its quad class in `QUADS`.
+    """
+
+    text: str
+    spans: tuple[Span, ...] | None = None
+    escalation: int | None = None
+    de_escalation: int | None = None
+    severity: int | None = None
+    in_scope: bool | None = None
+    event: int | None = None
+    quad: int | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text that belongs together: an article, or a lone sentence.
+
+    Attributes:
+        id: of the article or row.
+        source: one of `SourceWeights`' names.
+        split: train, dev or test.
+        units: its sentences.
+        label: article label of the codebook, where known.
+        severity: article severity, where known.
+        in_scope: whether the article is in scope, where known.
+    """
+
+    id: str
+    source: str
+    split: str
+    units: tuple[Unit, ...]
+    label: str | None = None
+    severity: int | None = None
+    in_scope: bool | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All items; `articles` are kept as slots, since each epoch fills them with other names."""
+
+    items: tuple[Item, ...]
+    articles: tuple[tuple[Article, str], ...] = field(default=())  # with the split
+
+    def of_split(self, name: str) -> list[Item]:
+        """Items of a split, the corpus' articles filled with one fixed set of names."""
+        return [corpus_item(article, found, f"{name}-names") for article, found in self.articles if found == name] + [
+            item for item in self.items if item.split == name
+        ]
+
+    def draw(self, weights: SourceWeights, seed: int, epoch: int) -> list[Item]:
+        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most its weight; shuffled."""
+        rng = random.Random(f"{seed}/{epoch}")
+        by_source: dict[str, list[Callable[[], Item]]] = defaultdict(list)
+        for article, found in self.articles:
+            if found == "train":
+                by_source["corpus"].append(lambda article=article: corpus_item(article, "train", f"{seed}/{epoch}"))  # type: ignore[misc]
+        for item in self.items:
+            if item.split == "train":
+                by_source[item.source].append(lambda item=item: item)  # type: ignore[misc]
+        drawn = []
+        for source in sorted(by_source):
+            makers = by_source[source]
+            drawn += rng.sample(makers, min(len(makers), getattr(weights, source)))
+        items = [make() for make in drawn]
+        rng.shuffle(items)
+        return items
+
+
+def counted_direction(phrase: Phrase, sentence: Sentence) -> tuple[bool, bool]:
+    """What a phrase counts as, in its sentence: (escalation, de-escalation).
+
+    Asserted and hypothetical phrases count for their direction where the sentence has that label. A negated one counts by its meaning (codebook
+    section 3): for the other direction where the sentence is labelled so ("no ceasefire was agreed"), else for its own where it alone can be the reason
+    (a foiled attack). Historical and figurative ones never count.
+    """
+    own = BY_NAME[phrase.signal].direction
+    labelled = {ESCALATION: bool(sentence.escalation), DE_ESCALATION: bool(sentence.de_escalation)}
+    other = DE_ESCALATION if own == ESCALATION else ESCALATION
+    explained = {BY_NAME[p.signal].direction for p in sentence.phrases if p.status in ("asserted", "hypothetical")}
+    counts = ""
+    if phrase.status in ("asserted", "hypothetical"):
+        counts = own if labelled[own] else ""
+    elif phrase.status == "negated":
+        if labelled[other] and other not in explained:
+            counts = other
+        elif labelled[own] and own not in explained:
+            counts = own
+        elif labelled[other]:
+            counts = other
+    return counts == ESCALATION, counts == DE_ESCALATION
+
+
+def unit_from_sentence(text: str, sentence: Sentence, phrases: tuple[Phrase, ...], **known: Any) -> Unit:
+    """A fully labelled unit; `phrases` are those of `sentence`, their offsets counting characters of `text`."""
+    spans = tuple(
+        Span(filled.start, filled.end, SIGNAL_INDEX[filled.signal], STATUS_INDEX[filled.status], *counted_direction(written, sentence))
+        for filled, written in zip(phrases, sentence.phrases, strict=True)
+    )
+    return Unit(text, spans, sentence.escalation, sentence.de_escalation, sentence.severity, sentence.in_scope, **known)
+
+
+def corpus_item(article: Article, found: str, seed: str) -> Item:
+    """An article of the corpus, filled."""
+    units = tuple(unit_from_sentence(filled.text, filled.source, filled.phrases) for filled in fill(article, seed))
+    return Item(article.id, "corpus", found, units, article.label, article.severity, article.in_scope)
+
+
+def standoff_unit(label: StandoffUnit, text: str, **known: Any) -> Unit:
+    """Stand-off labels put on the text they are of."""
+    phrases = tuple(
+        Phrase(p.start - label.start, p.end - label.start, text[p.start : p.end], p.signal, p.status, p.severity) for p in label.phrases
+    )
+    sentence = Sentence(text[label.start : label.end], label.escalation, label.de_escalation, label.severity, label.in_scope, 0, phrases)
+    return unit_from_sentence(sentence.text, sentence, phrases, **known)
+
+
+def signal_or_none(name: str | None) -> int | None:
+    """Index of a signal."""
+    return None if name is None else SIGNAL_INDEX[name]
+
+
+def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]]) -> list[tuple[str, str, str, tuple[Unit, ...], bool | None]]:
+    """Rows of the public corpora as `(source, id, split key, units, in scope)`; stand-off labels are put on where there are any."""
+    rows: list[tuple[str, str, str, tuple[Unit, ...], bool | None]] = []
+
+    def labelled(corpus: str, row: dict[str, Any], **known: Any) -> tuple[Unit, ...]:
+        found = sorted(labels.get((corpus, row["id"]), []), key=lambda label: (label.field != "title", label.start))
+        return tuple(standoff_unit(label, row[label.field], **known) for label in found)
+
+    known: dict[str, Any]
+    for row in read_source("plv", corpora):
+        known = {"event": SIGNAL_INDEX[row["signal"]], "quad": QUADS.index(row["quad"])}
+        rows.append(("plv", row["id"], row["id"], labelled("plv", row, **known) or (Unit(row["text"], **known),), None))
+    for name in ("cameo-train", "cameo-test"):
+        for row in read_source(name, corpora):
+            known = {"quad": QUADS.index(row["quad"]) if row["quad"] else None}
+            rows.append(("cameo", row["id"], row["id"], labelled(name, row, **known) or (Unit(row["text"], **known),), None))
+    for row in read_source("ngec", corpora):
+        lead = row["text"].split("\n")[0][:400].rsplit(" ", 1)[0]
+        rows.append(("ngec", row["id"], row["template"], (Unit(f"{row['title']}. {lead}", event=SIGNAL_INDEX[row["signal"]]),), None))
+    for row in read_source("ag", corpora):
+        units = labelled("ag", row)
+        if units:
+            rows.append(("standoff", row["id"], row["id"], units, None))
+        elif row["topic"] != "world":
+            outside: dict[str, Any] = {"escalation": 0, "de_escalation": 0, "severity": 0, "in_scope": False}
+            rows.append(("ag", row["id"], row["id"], (Unit(row["title"], **outside), Unit(row["text"].strip(), **outside)), False))
+    return rows
+
+
+def load_dataset(corpora: Path | None, *, articles: Path = ARTICLES, standoff: Path = STANDOFF) -> Dataset:
+    """Reads everything there is to train and measure on.
+
+    Args:
+        corpora: folder with the public corpora, or None for the project's own articles alone.
+        articles: the project's articles.
+        standoff: labels of public text.
+    """
+    own = list(read_articles(articles))
+    rows = []
+    if corpora is not None:
+        labels: dict[tuple[str, str], list[StandoffUnit]] = defaultdict(list)
+        for label in read_units(standoff):
+            if not label.second:
+                labels[label.corpus, label.row].append(label)
+        rows = public_units(corpora, labels)
+    texts = [" ".join(s.text for s in article.sentences) for article in own] + [" ".join(u.text for u in units) for *_, units, _ in rows]
+    keys = [f"scenario/{article.scenario}" for article in own] + [f"{source}/{key}" for source, _, key, _, _ in rows]
+    splits = split(texts, keys)
+    articles_split = tuple(zip(own, splits[: len(own)], strict=True))
+    items = []
+    for (source, row_id, _, units, in_scope), found in zip(rows, splits[len(own) :], strict=True):
+        # The CAMEO test part measures; it never trains.
+        found = "test" if row_id.startswith("cameo-test") else found
+        items.append(Item(row_id, source, found, units, None, None, in_scope))
+    return Dataset(tuple(items), articles_split)

