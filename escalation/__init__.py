@@ -1,8 +1,8 @@
 """escalation: reads news and says how far it moves a dispute towards or away from conflict, and which words say so.
 
-    from escalation import score
-    result = score("A measured response has been given, the minister said.")
-    result.label, result.score, result.highlights
+from escalation import score
+result = score("A measured response has been given, the minister said.")
+result.label, result.score, result.highlights
 """
 
 from __future__ import annotations

@@ -162,9 +162,7 @@ def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Se
     lengths = np.diff(bounds)
     share = signed / np.repeat(mass, lengths)
     pooled = logit(pool(tokens.direction, bounds))
-    direction = np.stack(
-        [logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1
-    )
+    direction = np.stack([logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1)
     scope = logistic(calibration.sentence_scope, segment_sum(tokens.scope, bounds) / np.maximum(lengths, 1))
     signal = logistic(calibration.sentence_signal, logit(pool(tokens.signal, bounds)))
     return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share)

@@ -55,11 +55,7 @@ class Reading:
     def is_word(self) -> NDArray[np.bool_]:
         """`(n_tokens,)` whether a token holds a letter or a digit."""
         return np.array(
-            [
-                any(map(str.isalnum, sentence[start:end]))
-                for sentence, tokens in zip(self.sentences, self.tokens, strict=True)
-                for start, end in tokens.offsets
-            ],
+            [any(map(str.isalnum, sentence[start:end])) for sentence, tokens in zip(self.sentences, self.tokens, strict=True) for start, end in tokens.offsets],
             dtype=bool,
         )
 

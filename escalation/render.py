@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-import textwrap
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -127,16 +127,8 @@ def to_terminal(score: Score, *, colour: bool) -> str:
 
 def to_svg(score: Score, *, columns: int = 92) -> str:
     """The marked article as a picture: monospaced lines of `columns` characters, phrases coloured and underlined, the verdict below."""
-    marks: list[Highlight | None] = []
-    for text, highlight in pieces(score.text, score.highlights):
-        marks += [highlight] * len(text)
-    lines: list[list[tuple[str, Highlight | None]]] = []
-    at = 0
-    for paragraph in score.text.split("\n"):
-        for line in textwrap.wrap(paragraph, columns, drop_whitespace=True) or [""]:
-            at = score.text.index(line, at) if line else at
-            lines.append([(score.text[i], marks[i]) for i in range(at, at + len(line))])
-            at += len(line)
+    marks = [highlight for text, highlight in pieces(score.text, score.highlights) for _ in text]
+    lines = [[(score.text[i], marks[i]) for i in range(start, end)] for start, end in wrap_lines(score.text, columns)]
     body, y = [], 30
     for row in lines:
         x = 0
@@ -157,10 +149,24 @@ def to_svg(score: Score, *, columns: int = 92) -> str:
     )
 
 
+def wrap_lines(text: str, columns: int) -> Iterator[tuple[int, int]]:
+    """Offsets of display lines: broken at line breaks and, where a line is longer than `columns`, behind the last white space before (or at the column)."""
+    for match in re.finditer(r"[^\n]*", text):
+        start, end = match.span()
+        if start == end and start and text[start - 1] != "\n":
+            continue  # the empty match behind every line
+        while end - start > columns:
+            spaces = [i for i in range(start + 1, start + columns + 1) if text[i].isspace()]
+            cut = spaces[-1] if spaces else start + columns
+            yield start, cut
+            start = cut + bool(spaces)
+        yield start, end
+
+
 def _svg_run(text: str, highlight: Highlight | None, x: float, y: int) -> str:
     """A run of one line."""
     style = 'fill="#1b1b1b"'
     if highlight is not None:
         tint = "#777777" if not is_counted(highlight) else "#b3261e" if is_escalation(highlight) else "#1b6e34"
         style = f'fill="{tint}" text-decoration="underline" font-weight="bold"'
-    return f'<text x="{x:.1f}" y="{y}" xml:space="preserve" textLength="{8.4 * len(text):.1f}" {style}>{html.escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y}" xml:space="preserve" textLength="{8.4 * len(text):.1f}" {style}>{html.escape(printable(text))}</text>'

@@ -141,14 +141,11 @@ class Scorer:
         words, is_word = reading.words, reading.is_word
         threshold = self._calibration.phrase_threshold
         phrases = [
-            find_phrases(tokens, words, is_word, int(first), int(last), threshold)
-            for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
+            find_phrases(tokens, words, is_word, int(first), int(last), threshold) for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
         ]
         sentences = score_sentences(tokens, reading.bounds, [p for found in phrases for p in found], self._calibration)
         article = score_article(sentences, self._calibration)
-        scored = tuple(
-            self._sentence(text, span, index, reading, sentences, phrases[index]) for index, span in enumerate(spans)
-        )
+        scored = tuple(self._sentence(text, span, index, reading, sentences, phrases[index]) for index, span in enumerate(spans))
         highlights = tuple(
             highlight
             for index, span in enumerate(spans)
@@ -171,9 +168,7 @@ class Scorer:
             Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name,
         )  # fmt: skip
 
-    def _sentence(
-        self, text: str, span: tuple[int, int], index: int, reading: Reading, figures: SentenceFigures, phrases: Sequence[Phrase]
-    ) -> SentenceScore:
+    def _sentence(self, text: str, span: tuple[int, int], index: int, reading: Reading, figures: SentenceFigures, phrases: Sequence[Phrase]) -> SentenceScore:
         """Assembles the result of a sentence."""
         in_scope = bool(figures.scope[index] >= self._calibration.scope_threshold)
         n_tokens = len(reading.tokens[index].ids)
@@ -186,9 +181,7 @@ class Scorer:
             Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens),
         )  # fmt: skip
 
-    def _highlights(
-        self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray
-    ) -> tuple[Highlight, ...]:
+    def _highlights(self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray) -> tuple[Highlight, ...]:
         """Phrases to characters; `start` is where the sentence begins in the text."""
         offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
         found = []

@@ -40,9 +40,7 @@ def make_example(units: Sequence[Unit], tokens: Sequence[Tokens], budget: int) -
     packed = pack([len(t.ids) for t in tokens], budget)
     windows = tuple(np.concatenate([tokens[p.sentence].ids[p.first : p.last] for p in window]) for window in packed)
     kept = tuple(
-        (index, p.offset + p.keep_first - p.first, p.sentence, p.keep_first, p.keep_last - p.keep_first)
-        for index, window in enumerate(packed)
-        for p in window
+        (index, p.offset + p.keep_first - p.first, p.sentence, p.keep_first, p.keep_last - p.keep_first) for index, window in enumerate(packed) for p in window
     )
     return Example(windows, kept, tuple(units), tuple(tokens))
 

@@ -156,9 +156,7 @@ def corpus_item(article: Article, found: str, seed: str) -> Item:
 
 def standoff_unit(label: StandoffUnit, text: str, **known: Any) -> Unit:
     """Stand-off labels put on the text they are of."""
-    phrases = tuple(
-        Phrase(p.start - label.start, p.end - label.start, text[p.start : p.end], p.signal, p.status, p.severity) for p in label.phrases
-    )
+    phrases = tuple(Phrase(p.start - label.start, p.end - label.start, text[p.start : p.end], p.signal, p.status, p.severity) for p in label.phrases)
     sentence = Sentence(text[label.start : label.end], label.escalation, label.de_escalation, label.severity, label.in_scope, 0, phrases)
     return unit_from_sentence(sentence.text, sentence, phrases, **known)
 

@@ -116,7 +116,9 @@ def check_int8(before: dict[str, float], after: dict[str, float]) -> dict[str, f
     """
     losses = {name: before[name] - after[name] for name in COMPARED if name in before}
     if worst := [name for name, loss in losses.items() if loss > INT8_TOLERANCE]:
-        raise ExportError(f"int8 loses more than {INT8_TOLERANCE} in {', '.join(f'{n} ({losses[n]:.3f})' for n in worst)}; nothing was written; use --precision fp32")
+        raise ExportError(
+            f"int8 loses more than {INT8_TOLERANCE} in {', '.join(f'{n} ({losses[n]:.3f})' for n in worst)}; nothing was written; use --precision fp32"
+        )
     return losses
 
 

@@ -58,9 +58,7 @@ def interpret(item: Item, reading: Reading, calibration: Calibration) -> ItemRea
     """Turns what was read of an item into figures."""
     tokens = read_logits(reading.logits)
     words, is_word = reading.words, reading.is_word
-    found = [
-        find_phrases(tokens, words, is_word, int(first), int(last), calibration.phrase_threshold) for first, last in pairwise(reading.bounds)
-    ]
+    found = [find_phrases(tokens, words, is_word, int(first), int(last), calibration.phrase_threshold) for first, last in pairwise(reading.bounds)]
     flat = [phrase for phrases in found for phrase in phrases]
     figures = score_sentences(tokens, reading.bounds, flat, calibration)
     sentences = []
@@ -196,7 +194,5 @@ def measure_articles(reader: Reader, items: Sequence[Item], calibration: Calibra
         figures["article_scope_accuracy"] = float(np.mean([bool(item.in_scope) == i for item, i in zip(chosen, inside, strict=True)]))
     if outside:
         readings = interpret_all(outside, read_raw(reader, outside), calibration)
-        figures["outside_articles_in_scope"] = float(
-            np.mean([score_article(a.figures, calibration).scope >= calibration.scope_threshold for a in readings])
-        )
+        figures["outside_articles_in_scope"] = float(np.mean([score_article(a.figures, calibration).scope >= calibration.scope_threshold for a in readings]))
     return figures

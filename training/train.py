@@ -144,16 +144,16 @@ class Trainer:
         """One optimiser step; the losses by name.
 
         Raises:
-            FloatingPointError: the loss is not a number.
+            FloatingPointError: the network gives no numbers any more.
         """
         batch = collate(examples, **self.special).to(self.device)
         self.network.train()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.network(batch.input_ids, batch.attention_mask)
+        if not torch.isfinite(logits).all():
+            raise FloatingPointError(f"the loss is no number; lower learning_rate (now {self.config.learning_rate}) or clip; the last checkpoint is kept")
         losses = compute_losses(logits, batch)
         loss = total_loss(losses, self.config.losses)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()}; lower learning_rate (now {self.config.learning_rate}) or clip; the last checkpoint is kept")
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.optimizer.zero_grad()

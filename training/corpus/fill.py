@@ -92,7 +92,7 @@ def substitute(text: str, values: dict[str, str]) -> tuple[str, list[tuple[int, 
             right = right if word[1][0].islower() else right.capitalize()
             result = result[: word.start()] + right + " "
             shifts.append((match.start(), len(result)))
-        if value[0].islower() and not result.strip(' "“\'‘('):
+        if value[0].islower() and not result.strip(" \"“'‘("):
             value = value[0].upper() + value[1:]
         result += value
         last = match.end()

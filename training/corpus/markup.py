@@ -11,6 +11,7 @@ from training.corpus.schema import Article, Phrase, Sentence
 LETTERS = {"E": (1, 0, True), "D": (0, 1, True), "M": (1, 1, True), "N": (0, 0, True), "X": (0, 0, False)}
 HEADER = ("scenario", "topic", "region", "voice", "year", "scope", "label", "severity", "slots")
 SENTENCE = re.compile(r"([EDMNX])\s+([+-]?\d+)\s*\|\s*(.*\S)\s*$")
+KEY = re.compile(r"[a-z]+\s*:")
 PHRASE = re.compile(r"\[([^\[\]|]+)\|([^\[\]|]+)\]")
 
 
@@ -92,7 +93,7 @@ def parse_article(block: list[tuple[int, str]], article_id: str) -> Article:
             at = number
             if not line.strip():
                 blank = True
-            elif not body and not SENTENCE.match(line):
+            elif not body and KEY.match(line):
                 key, _, value = line.partition(":")
                 header[key.strip()] = value.strip()
             else:

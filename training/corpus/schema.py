@@ -79,8 +79,7 @@ def article_from_dict(record: dict[str, Any]) -> Article:
     """
     try:
         sentences = tuple(
-            Sentence(**{**sentence, "phrases": tuple(Phrase(**phrase) for phrase in sentence.get("phrases", ()))})
-            for sentence in record["sentences"]
+            Sentence(**{**sentence, "phrases": tuple(Phrase(**phrase) for phrase in sentence.get("phrases", ()))}) for sentence in record["sentences"]
         )
         return Article(**{**record, "sentences": sentences})
     except (KeyError, TypeError) as error:

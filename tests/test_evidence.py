@@ -1,0 +1,140 @@
+"""Evidence to phrases and scores: the formulas on cases small enough to check by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from escalation.calibration import Calibration, logistic, logit, sigmoid
+from escalation.evidence import (
+    DOUBT, N_LOGITS, SIGNAL_LOGITS, Phrase, SentenceFigures, TokenFigures, article_features, choose_label, find_phrases, pool, read_logits, score_article,
+    score_sentences, weigh_sentences,
+)  # fmt: skip
+from escalation.signals import BY_NAME, SIGNAL_INDEX, SIGNALS
+
+ATTACK, AGREE = SIGNAL_INDEX["attack"], SIGNAL_INDEX["agree"]
+
+
+def figures(rows: list[tuple[int | None, float]], direction: list[tuple[float, float]] | None = None, severity: float = 1.0) -> TokenFigures:
+    """Token figures of rows (signal, probability)."""
+    signal = np.zeros((len(rows), len(SIGNALS)))
+    for row, (index, probability) in enumerate(rows):
+        if index is not None:
+            signal[row, index] = probability
+    counted = np.array(direction if direction is not None else [(0.0, 0.0)] * len(rows))
+    return TokenFigures(signal, np.tile([1.0, 0, 0, 0, 0], (len(rows), 1)), counted, np.full(len(rows), severity), np.zeros(len(rows)))
+
+
+def phrases(tokens: TokenFigures, words: list[int], is_word: list[bool] | None = None, threshold: float = 0.5) -> list[tuple[int, int, int]]:
+    found = find_phrases(tokens, np.array(words), np.array(is_word or [True] * len(words)), 0, len(words), threshold)
+    return [(p.first, p.last, p.signal) for p in found]
+
+
+def test_linear_softmax_pooling_by_hand() -> None:
+    bounds = np.array([0, 2, 2, 3])
+    pooled = pool(np.array([0.9, 0.1, 0.5]), bounds)
+    np.testing.assert_allclose(pooled, [(0.81 + 0.01) / 1.0, 0.0, 0.5], atol=1e-5)
+
+
+def test_severity_is_the_evidence_weighted_mean_with_doubt() -> None:
+    tokens = figures([(ATTACK, 1.0), (None, 0.0), (AGREE, 1.0)], [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)], severity=0.8)
+    result = score_sentences(tokens, np.array([0, 3]), [Phrase(0, 1, ATTACK, 0), Phrase(2, 3, AGREE, 0)], Calibration())
+    np.testing.assert_allclose(result.share, [0.8 / (DOUBT + 2), 0, -0.8 / (DOUBT + 2)])
+    assert result.score[0] == pytest.approx(0.0)
+    only_attack = score_sentences(tokens, np.array([0, 3]), [Phrase(0, 1, ATTACK, 0)], Calibration())
+    assert only_attack.score[0] == pytest.approx(0.8 / (DOUBT + 1))
+
+
+def test_shares_add_up_to_the_sentence_score() -> None:
+    rng = np.random.default_rng(0)
+    tokens = read_logits(rng.normal(size=(30, N_LOGITS)).astype(np.float32))
+    bounds = np.array([0, 7, 7, 30])
+    result = score_sentences(tokens, bounds, [Phrase(2, 5, 0, 0), Phrase(10, 20, 3, 1)], Calibration())
+    np.testing.assert_allclose([result.share[a:b].sum() for a, b in zip(bounds, bounds[1:], strict=False)], result.score, atol=1e-12)
+
+
+def test_token_figures_are_probabilities() -> None:
+    tokens = read_logits(np.random.default_rng(1).normal(size=(9, N_LOGITS)).astype(np.float32) * 20)
+    assert (tokens.signal.sum(axis=1) <= 1 + 1e-9).all()
+    np.testing.assert_allclose(tokens.status.sum(axis=1), 1)
+    assert (tokens.direction <= tokens.signal.sum(axis=1, keepdims=True) + 1e-9).all()
+
+
+def test_no_phrase_no_counted_evidence() -> None:
+    logits = np.zeros((1, N_LOGITS), np.float32)
+    logits[0, SIGNAL_LOGITS.start] = 50.0
+    assert read_logits(logits).direction.max() < 1e-9
+
+
+def test_a_phrase_is_a_run_of_whole_words_of_one_signal() -> None:
+    tokens = figures([(ATTACK, 0.9), (ATTACK, 0.2), (None, 0), (AGREE, 0.7), (ATTACK, 0.8)])
+    # the first two tokens are one word, its evidence their mean
+    assert phrases(tokens, [0, 0, 1, 2, 3]) == [(0, 2, ATTACK), (3, 4, AGREE), (4, 5, ATTACK)]
+
+
+def test_a_half_sure_word_between_two_of_a_phrase_joins_them() -> None:
+    assert phrases(figures([(ATTACK, 0.9), (ATTACK, 0.3), (ATTACK, 0.9)]), [0, 1, 2]) == [(0, 3, ATTACK)]
+    assert phrases(figures([(ATTACK, 0.9), (ATTACK, 0.1), (ATTACK, 0.9)]), [0, 1, 2]) == [(0, 1, ATTACK), (2, 3, ATTACK)]
+
+
+def test_punctuation_at_the_ends_is_left_out() -> None:
+    tokens = figures([(ATTACK, 0.9)] * 4)
+    assert phrases(tokens, [0, 1, 2, 3], [False, True, False, False]) == [(1, 2, ATTACK)]
+    assert phrases(tokens, [0, 1, 2, 3], [False] * 4) == []
+
+
+def test_weights_follow_relevance_position_and_doubt() -> None:
+    direction = np.array([[0.8, 0.1], [0.0, 0.0], [0.1, 0.8]])
+    even = weigh_sentences(direction, Calibration(doubt=0.4))
+    np.testing.assert_allclose(even, [0.4, 0.0, 0.4])
+    early = weigh_sentences(direction, Calibration(doubt=0.0, position_decay=math.log(3)))
+    np.testing.assert_allclose(early, [0.75, 0.0, 0.25])
+
+
+def sentence_figures(direction: list[tuple[float, float]], scope: list[float], score: list[float]) -> SentenceFigures:
+    return SentenceFigures(np.array(direction), np.array(scope), np.zeros((len(score), 16)), np.array(score), np.zeros(0))
+
+
+def test_article_score_is_the_weighted_sum_and_zero_out_of_scope() -> None:
+    calibration = Calibration(doubt=0.4, article_scope=(-5.0, 10.0, 0.0))
+    inside = score_article(sentence_figures([(0.8, 0.0), (0.0, 0.8)], [1.0, 1.0], [0.9, -0.3]), calibration)
+    assert inside.score == pytest.approx(0.4 * 0.9 - 0.4 * 0.3)
+    outside = score_article(sentence_figures([(0.8, 0.0), (0.0, 0.8)], [0.0, 0.0], [0.9, -0.3]), calibration)
+    assert (outside.score, outside.weight.sum()) == (0.0, 0.0)
+    assert outside.scope < 0.5 < inside.scope
+
+
+def test_article_features_by_hand() -> None:
+    direction, scope = article_features(np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([1.0, 0.5]), np.array([0.5, 0.25]))
+    np.testing.assert_allclose(direction, [0.5, 0.25, 0.8, 0.6])
+    np.testing.assert_allclose(scope, [0.75, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "label"), [((0.9, 0.9), "mixed"), ((0.9, 0.1), "escalation"), ((0.1, 0.9), "de-escalation"), ((0.1, 0.1), "neutral")]
+)
+def test_labels(probabilities: tuple[float, float], label: str) -> None:
+    assert choose_label(np.array(probabilities), (0.5, 0.5), in_scope=True) == label
+    assert choose_label(np.array(probabilities), (0.5, 0.5), in_scope=False) == "neutral"
+
+
+def test_logistic_maps() -> None:
+    assert logistic((1.0, 2.0), np.array([0.5])) == pytest.approx(1 / (1 + math.exp(-2.0)))
+    np.testing.assert_allclose(sigmoid(logit(np.array([0.01, 0.5, 0.99]))), [0.01, 0.5, 0.99])
+    assert np.isfinite(sigmoid(np.array([-1e4, 1e4]))).all()
+
+
+def test_calibration_round_trip_and_unknown_fields() -> None:
+    calibration = Calibration(doubt=0.3, sentence_scope=(0.1, 0.2))
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+    with pytest.raises(ValueError, match="calibration must have the fields"):
+        Calibration.from_dict({"doubt": 0.3})
+
+
+def test_the_codebook_as_data() -> None:
+    assert len(SIGNALS) == 16
+    assert [s.name for s in SIGNALS if s.plover is None] == ["restrain"]
+    assert {s.quad for s in SIGNALS if s.direction == "escalation"} == {"material conflict", "verbal conflict"}
+    assert (BY_NAME["attack"].severity, BY_NAME["yield"].severity, BY_NAME["accuse"].severity) == (10, 8, 3)

@@ -1,0 +1,81 @@
+"""Model folders: found, checked, refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from escalation import load
+from escalation.model import CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, Model
+
+
+@pytest.fixture
+def copy(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE])
+def test_a_changed_byte_is_an_error_that_names_the_file(copy: Path, name: str) -> None:
+    raw = bytearray((copy / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (copy / name).write_bytes(bytes(raw))
+    with pytest.raises(ValueError, match=rf"{name}.*(was changed|damaged).*install the package again"):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE])
+def test_a_cut_file_is_an_error(copy: Path, name: str) -> None:
+    (copy / name).write_bytes((copy / name).read_bytes()[:-1])
+    with pytest.raises(ValueError, match=name):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, TOKENIZER_FILE])
+def test_a_missing_file_is_an_error(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{name} is missing"):
+        load(copy)
+
+
+def test_an_unknown_model_is_an_error_that_names_the_shipped_ones() -> None:
+    with pytest.raises(FileNotFoundError, match=r"'newswire-xx' is neither a shipped model nor a folder; shipped models: "):
+        load("newswire-xx")
+
+
+def test_a_foreign_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no config.json, so it is no model of escalation"):
+        load(tmp_path)
+    (tmp_path / CONFIG_FILE).write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ValueError, match=r"no model configuration of escalation"):
+        load(tmp_path)
+
+
+def test_a_model_for_other_signals_is_refused(copy: Path, reseal) -> None:
+    reseal(copy, signals=["attack"])
+    with pytest.raises(ValueError, match=r"signals or statuses differ"):
+        load(copy)
+
+
+def test_a_later_format_is_refused(copy: Path, reseal) -> None:
+    reseal(copy, format=99)
+    with pytest.raises(ValueError, match=r"format 99, this version of escalation reads 1"):
+        load(copy)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_threads_are_checked(tiny_folder: Path, threads: object) -> None:
+    with pytest.raises(ValueError, match="threads must be a whole number of at least 1"):
+        load(tiny_folder, threads=threads)  # type: ignore[arg-type]
+
+
+def test_windows_come_back_in_the_order_given(tiny_folder: Path) -> None:
+    model = Model(tiny_folder, threads=1)
+    windows = [np.arange(4, 4 + n) for n in (3, 0, 20, 1, 7)]
+    together = model.read_windows(windows)
+    assert [len(logits) for logits in together] == [3, 0, 20, 1, 7]
+    for window, logits in zip(windows, together, strict=True):
+        np.testing.assert_array_equal(logits, model.read_windows([window])[0])

@@ -1,0 +1,330 @@
+"""The training pipeline on a tiny random encoder: it learns, resumes, exports, and refuses what is wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from escalation import load
+from escalation.calibration import Calibration
+from escalation.evidence import N_LOGITS, pool, read_logits, score_sentences
+from escalation.signals import SIGNAL_INDEX, STATUS_INDEX
+from training import export as export_module
+from training import train as train_module
+from training.batches import collate, label_tokens, make_batches, make_examples
+from training.calibrate import best_thresholds, conformal_width, fit_logistic
+from training.config import Config, LossWeights, build, read_config
+from training.corpus.markup import parse_articles
+from training.corpus.schema import Article, Phrase, Sentence, write_articles
+from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
+from training.losses import compute_losses, total_loss
+from training.measure import match_spans, phrase_figures
+from training.network import pool_tokens
+from training.sources import SOURCES, read_source
+from training.splits import choose_split, group, split
+
+WORDS = "the army attacked shelled village truce signed agreed it said on a . , calm urged border minister rose prices recalled envoy no was".split()
+HEADER = "topic: war\nregion: Nowhere\nvoice: agency\nyear: 2000\nscope: in\n"
+BODIES = (
+    "label: escalation\nseverity: 8\nslots: A=country\n\nE 9 | The army [shelled the village|attack].\nN 0 | The minister said it was on the border.\n",
+    "label: de-escalation\nseverity: -6\nslots: A=country\n\nD -6 | {A} [signed a truce|agree].\nN 0 | It said prices rose.\n",
+    "label: mixed\nseverity: 1\nslots: A=country\n\nE 5 | {A} [recalled the envoy|sanction].\nD -3 | The minister [urged calm|restrain].\n",
+    "label: neutral\nseverity: 0\nslots: A=country\n\nN 0 | The army was on the border.\nX 0 | Prices rose.\n",
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *"abcdefghijklmnopqrstuvwxyz", *("##" + c for c in "abcdefghijklmnopqrstuvwxyz")]
+    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(dict.fromkeys(vocabulary))}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    fast.save_pretrained(folder)
+    config = BertConfig(vocab_size=len(fast), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=80)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("corpus")
+    text = "".join(f"=== article\nscenario: case-{n}\n{HEADER}{BODIES[n % 4].replace('village', f'village {chr(97 + n % 26)}')}\n" for n in range(48))
+    articles = [a for a in parse_articles(text, "tiny") if isinstance(a, Article)]
+    assert len(articles) == 48
+    splits = ["dev" if n % 6 == 4 or n % 6 == 5 else "test" if n % 6 == 3 else "train" for n in range(48)]
+    write_articles(articles, folder / "a.jsonl")
+    return Dataset((), tuple(zip(articles, splits, strict=True)))
+
+
+def settings(encoder: Path, **values: object) -> Config:
+    base = tomllib.loads((ROOT / "training/configs/tiny.toml").read_text())
+    result: Config = build(Config, {**base, "encoder": str(encoder), **values}, "test")
+    return result
+
+
+def train(config: Config, dataset: Dataset, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    train_module.Trainer(config, dataset, folder).run()
+    return folder
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def test_a_killed_run_resumes_to_the_same_weights(encoder: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(encoder)
+    whole = train(config, dataset, tmp_path / "whole")
+    step = train_module.Trainer.step
+    calls = 0
+
+    def dying(self, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise Killed
+        return step(self, *arguments)
+
+    monkeypatch.setattr(train_module.Trainer, "step", dying)
+    with pytest.raises(Killed):
+        train(config, dataset, tmp_path / "broken")
+    monkeypatch.setattr(train_module.Trainer, "step", step)
+    broken = train(config, dataset, tmp_path / "broken")
+    for name in ("best.safetensors", "checkpoint.safetensors"):
+        a, b = load_file(whole / name), load_file(broken / name)
+        assert all(torch.equal(a[key], b[key]) for key in a if key.startswith(("encoder", "head", "network", "optimizer")))
+
+
+def test_a_run_of_another_configuration_is_not_overwritten(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    train(settings(encoder, epochs=1), dataset, tmp_path / "run")
+    with pytest.raises(ValueError, match="another configuration"):
+        train(settings(encoder, epochs=1, seed=5), dataset, tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_ends_with_a_remedy(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    trainer = train_module.Trainer(settings(encoder), dataset, tmp_path)
+    with torch.no_grad():
+        trainer.network.head.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        trainer.step(trainer.batches(0)[0], 1.0)
+
+
+def test_it_learns_and_the_exported_model_scores(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    run = train(settings(encoder, epochs=14, learning_rate=3e-3, head_rate=1e-2, dropout=0.0), dataset, tmp_path / "run")
+    history = json.loads((run / "state.json").read_text())["history"]
+    assert history[-1]["corpus_span_f1"] > 0.8
+    figures = export_module.export(run, dataset, tmp_path / "model", precision="fp32")
+    assert figures["agreement"]["fp32_largest_logit_difference"] < 1e-3
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert names == {"model.onnx", "tokenizer.json", "config.json", "metrics.json", "train.toml", "README.md"}
+    scorer = load(tmp_path / "model", threads=1)
+    result = scorer.score("The army shelled the village b. The minister urged calm.")
+    assert [(h.signal, h.status) for h in result.highlights] == [("attack", "asserted"), ("restrain", "asserted")]
+    assert "tiny" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_export_fails_where_onnx_and_torch_differ(encoder: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(settings(encoder, epochs=1), dataset, tmp_path / "run")
+    honest = export_module.export_onnx
+
+    def wrong(network, path):
+        with torch.no_grad():
+            network.head.bias += 1.0
+        honest(network, path)
+        with torch.no_grad():
+            network.head.bias -= 1.0
+
+    monkeypatch.setattr(export_module, "export_onnx", wrong)
+    with pytest.raises(export_module.ExportError, match="ONNX and torch differ by 1"):
+        export_module.export(run, dataset, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_int8_that_loses_too_much_is_refused() -> None:
+    before = {name: 0.9 for name in export_module.COMPARED}
+    assert export_module.check_int8(before, before)["corpus_span_f1"] == 0.0
+    with pytest.raises(export_module.ExportError, match=r"int8 loses more than 0.02 in corpus_span_f1 \(0.100\)"):
+        export_module.check_int8(before, {**before, "corpus_span_f1": 0.8})
+
+
+def test_the_pooling_in_torch_is_that_of_scoring() -> None:
+    logits = np.random.default_rng(0).normal(size=(20, N_LOGITS)).astype(np.float32)
+    bounds = np.array([0, 8, 8, 20])
+    sentence = np.repeat(np.arange(3), np.diff(bounds))
+    pools = pool_tokens(torch.from_numpy(logits), torch.from_numpy(sentence), 3)
+    tokens = read_logits(logits)
+    np.testing.assert_allclose(pools.direction, pool(tokens.direction, bounds), atol=1e-5)
+    np.testing.assert_allclose(pools.signal, pool(tokens.signal, bounds), atol=1e-5)
+
+    class All:
+        first, last = 0, 20
+
+    figures = score_sentences(tokens, bounds, [All()], Calibration())  # type: ignore[list-item]
+    np.testing.assert_allclose(pools.severity, figures.score, atol=1e-5)
+    np.testing.assert_allclose(torch.sigmoid(pools.scope), figures.scope, atol=1e-5)
+
+
+def test_perfect_evidence_has_a_small_loss(encoder: Path) -> None:
+    tokenizer, special = train_module.load_tokenizer(str(encoder))
+    text = "the army shelled the village ."
+    span = Span(9, 28, SIGNAL_INDEX["attack"], STATUS_INDEX["asserted"], True, False)
+    unit = Unit(text, (span,), 1, 0, 9, True, SIGNAL_INDEX["attack"], 1)
+    examples = make_examples([Item("x", "corpus", "train", (unit,))], tokenizer, budget=30, single_share=0.0, seed="0")
+    batch = collate(examples, **special)
+    logits = torch.full((*batch.input_ids.shape, N_LOGITS), -12.0)
+    flat = logits.view(-1, N_LOGITS)
+    inside = batch.index[batch.signal > 0]
+    flat[:, 0] = 12.0
+    flat[inside, 0] = -12.0
+    flat[inside, 1 + span.signal] = 12.0
+    flat[inside, 17 + span.status] = 12.0
+    flat[inside, 22] = 12.0
+    flat[:, 24] = 12.0
+    flat[:, 25] = 12.0
+    good = compute_losses(logits, batch)
+    assert total_loss(good, LossWeights()) < 0.1
+    assert total_loss(compute_losses(-logits, batch), LossWeights()) > 10
+    assert set(good) == set(LossWeights.__dataclass_fields__)
+
+
+def test_tokens_take_the_label_of_the_span_they_touch(encoder: Path) -> None:
+    tokenizer, _ = train_module.load_tokenizer(str(encoder))
+    unit = Unit("the army attacked it", (Span(9, 17, 0, 0, True, False),), 1, 0, 8, True)
+    (example,) = make_examples([Item("x", "corpus", "train", (unit,))], tokenizer, budget=30, single_share=0.0, seed="0")
+    signal, status, counted = label_tokens(unit, example.tokens[0])
+    assert signal.tolist() == [0, 0, 1, 0]
+    assert status.tolist() == [-100, -100, 0, -100]
+    assert counted[:, 0].tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("signal", "status", "labels", "expected"),
+    [
+        ("attack", "asserted", (1, 0), (True, False)),
+        ("agree", "negated", (1, 0), (True, False)),  # no ceasefire was agreed
+        ("attack", "negated", (1, 0), (True, False)),  # a foiled attack
+        ("attack", "negated", (0, 0), (False, False)),  # a denial
+        ("attack", "negated", (0, 1), (False, True)),  # the guns stayed silent
+        ("attack", "hypothetical", (0, 0), (False, False)),  # a passing conditional
+        ("attack", "hypothetical", (1, 0), (True, False)),
+        ("attack", "historical", (0, 0), (False, False)),
+        ("attack", "figurative", (0, 0), (False, False)),
+        ("yield", "asserted", (1, 1), (False, True)),
+    ],
+)
+def test_what_a_phrase_counts_as(signal: str, status: str, labels: tuple[int, int], expected: tuple[bool, bool]) -> None:
+    phrase = Phrase(0, 1, "x", signal, status)
+    assert counted_direction(phrase, Sentence("x", *labels, 0, True, 0, (phrase,))) == expected
+
+
+def test_batches_hold_every_example_once_within_the_token_limit(encoder: Path, dataset: Dataset) -> None:
+    tokenizer, _ = train_module.load_tokenizer(str(encoder))
+    items = dataset.of_split("train")
+    examples = make_examples(items, tokenizer, budget=30, single_share=0.5, seed="1")
+    assert sorted(u.text for e in examples for u in e.units) == sorted(u.text for i in items for u in i.units)
+    batches = make_batches(examples, 100, "1")
+    assert sorted(map(id, examples)) == sorted(id(e) for batch in batches for e in batch)
+    assert all(len(b) == 1 or sum(len(e.windows) for e in b) * max(e.width for e in b) <= 100 for b in batches)
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for text, message in (
+        ("epoch = 3", "unknown key 'epoch'; did you mean 'epochs'"),
+        ("epochs = 'x'", "epochs must be int, got 'x'"),
+        ("epochs = 0", "epochs must be above 0, got 0"),
+        ("dropout = 2", "dropout must be within 0 and 1"),
+        ("[sources]\nnjec = 1", "did you mean 'ngec'"),
+        ("epochs = ", "is no TOML"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_config(path)
+    path.write_text("learning_rate = 1\n[losses]\nscope = 2\n")
+    assert (read_config(path).learning_rate, read_config(path).losses.scope) == (1.0, 2.0)
+
+
+def test_settings_on_the_command_line() -> None:
+    config = train_module.override(Config(), ["epochs=2", "sources.ngec=0", "name=mine", "learning_rate=1e-5"])
+    assert (config.epochs, config.sources.ngec, config.name, config.learning_rate) == (2, 0, "mine", 1e-5)
+    with pytest.raises(ValueError, match="did you mean 'epochs'"):
+        train_module.override(Config(), ["epoch=2"])
+    with pytest.raises(ValueError, match="key=value"):
+        train_module.override(Config(), ["epochs"])
+
+
+def test_shipped_configurations_are_valid() -> None:
+    for path in sorted((ROOT / "training/configs").glob("*.toml")):
+        assert read_config(path).name == path.stem
+
+
+def test_near_duplicates_and_keys_stay_together() -> None:
+    a = "The army of the northern province shelled three villages near the river on Monday night"
+    b = "The army of the northern province shelled three villages near the river on Sunday"
+    c = "Football results of the second division were published late on Saturday evening by the league"
+    assert group([a, b, c, "short text"], ["1", "2", "3", "3"]) == [0, 0, 2, 2]
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(WORDS, k=12)) for _ in range(300)]
+    names = split(texts, [str(n) for n in range(300)])
+    assert {name: names.count(name) > 10 for name in ("train", "dev", "test")} == {"train": True, "dev": True, "test": True}
+    assert choose_split("x") == choose_split("x")
+
+
+def test_no_scenario_of_the_corpus_straddles_a_split() -> None:
+    seen: dict[str, str] = {}
+    for article, found in load_dataset(None).articles:
+        assert seen.setdefault(article.scenario, found) == found
+    assert set(seen.values()) == {"train", "dev", "test"}
+
+
+def test_a_missing_or_changed_public_corpus_is_named_with_its_address(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"plv_train.jsonl is missing; make it from https://github.com/snowood1"):
+        read_source("plv", tmp_path)
+    (tmp_path / "plv_train.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match="expected 441eebda"):
+        read_source("plv", tmp_path)
+    assert all(len(source.sha256) == 64 for source in SOURCES.values())
+
+
+def test_span_matching_by_hand() -> None:
+    gold = [Span(0, 10, SIGNAL_INDEX["attack"], 0, True, False), Span(20, 30, SIGNAL_INDEX["agree"], 0, False, True)]
+    found = [(0, 8, SIGNAL_INDEX["coerce"], 0), (24, 40, SIGNAL_INDEX["agree"], 0)]
+    assert [(f[0], g.start) for f, g in match_spans(found, gold, signal=False)] == [(0, 0)]
+    assert match_spans(found, gold, signal=True) == []
+
+
+def test_phrase_figures_by_hand() -> None:
+    class One:
+        unit = Unit("x" * 30, (Span(0, 10, 0, 0, True, False), Span(20, 30, 12, 2, False, True)))
+        phrases = ((0, 10, 0, 0), (20, 30, 12, 0), (12, 15, 0, 0))
+
+    figures = phrase_figures([One()])  # type: ignore[list-item]
+    assert figures["span_f1"] == pytest.approx(2 * 2 / 5)
+    assert figures["status_accuracy"] == 0.5
+
+
+def test_calibration_by_hand() -> None:
+    assert conformal_width(np.arange(1, 20) / 100) == pytest.approx(0.18)  # the ceil(20 * 0.9) = 18th of 19
+    assert conformal_width(np.array([0.1] * 5)) == 1.0
+    probabilities = np.array([[0.3, 0.1], [0.35, 0.1], [0.1, 0.1], [0.05, 0.9]])
+    low, high = best_thresholds(probabilities, np.array([[1, 0], [1, 0], [0, 0], [0, 1]]))
+    assert 0.1 < low <= 0.3
+    assert 0.1 < high <= 0.9
+    intercept, slope = fit_logistic(np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0, 0, 1, 1]))
+    assert slope > 0
+    assert intercept == pytest.approx(0, abs=0.1)
+    with pytest.raises(ValueError, match="both kinds"):
+        fit_logistic(np.zeros((3, 1)), np.array([1, 1, 1]))
