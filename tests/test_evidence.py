@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from escalation.calibration import Calibration, logistic, logit, sigmoid
 from escalation.evidence import (
-    DOUBT, N_LOGITS, SIGNAL_LOGITS, Phrase, SentenceFigures, TokenFigures, article_features, choose_label, find_phrases, pool, read_logits, score_article,
-    score_sentences, weigh_sentences,
+    DOUBT,
+    N_LOGITS,
+    SIGNAL_LOGITS,
+    Phrase,
+    SentenceFigures,
+    TokenFigures,
+    article_features,
+    choose_label,
+    find_phrases,
+    pool,
+    read_logits,
+    score_article,
+    score_sentences,
+    weigh_sentences,
 )  # fmt: skip
 from escalation.signals import BY_NAME, SIGNAL_INDEX, SIGNALS
 
@@ -52,7 +65,7 @@ def test_shares_add_up_to_the_sentence_score() -> None:
     tokens = read_logits(rng.normal(size=(30, N_LOGITS)).astype(np.float32))
     bounds = np.array([0, 7, 7, 30])
     result = score_sentences(tokens, bounds, [Phrase(2, 5, 0, 0), Phrase(10, 20, 3, 1)], Calibration())
-    np.testing.assert_allclose([result.share[a:b].sum() for a, b in zip(bounds, bounds[1:], strict=False)], result.score, atol=1e-12)
+    np.testing.assert_allclose([result.share[a:b].sum() for a, b in pairwise(bounds)], result.score, atol=1e-12)
 
 
 def test_token_figures_are_probabilities() -> None:

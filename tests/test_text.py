@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_hard_wrapped_paragraph_is_not_cut_at_line_ends() -> None:
 @given(st.text(alphabet=st.sampled_from("ab .!?\n\r\"'…-é\u0301\u200b😀A1\u2028\x85\t"), max_size=300))
 def test_every_character_but_white_space_is_in_exactly_one_sentence(text: str) -> None:
     spans = split_sentences(text)
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
     assert "".join("".join(text[s:e].split()) for s, e in spans) == "".join(text.split())
 
@@ -60,7 +62,7 @@ def test_every_token_is_kept_exactly_once_and_no_window_is_over_budget(lengths: 
 
 def test_parts_of_a_long_sentence_overlap() -> None:
     windows = pack([100], 40, overlap=20)
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         assert after[0].first < before[0].last
         assert before[0].keep_last - after[0].first >= 10 or after[0].last == 100
 

@@ -33,7 +33,8 @@ from training.network import pool_tokens
 from training.sources import SOURCES, read_source
 from training.splits import choose_split, group, split
 
-WORDS = "the army attacked shelled village truce signed agreed it said on a . , calm urged border minister rose prices recalled envoy no was".split()
+WORDS = """the army attacked shelled village truce signed agreed it said on a . , calm urged border minister rose prices recalled envoy no
+was""".split()
 HEADER = "topic: war\nregion: Nowhere\nvoice: agency\nyear: 2000\nscope: in\n"
 BODIES = (
     "label: escalation\nseverity: 8\nslots: A=country\n\nE 9 | The army [shelled the village|attack].\nN 0 | The minister said it was on the border.\n",
@@ -154,7 +155,7 @@ def test_export_fails_where_onnx_and_torch_differ(encoder: Path, dataset: Datase
 
 
 def test_int8_that_loses_too_much_is_refused() -> None:
-    before = {name: 0.9 for name in export_module.COMPARED}
+    before = dict.fromkeys(export_module.COMPARED, 0.9)
     assert export_module.check_int8(before, before)["corpus_span_f1"] == 0.0
     with pytest.raises(export_module.ExportError, match=r"int8 loses more than 0.02 in corpus_span_f1 \(0.100\)"):
         export_module.check_int8(before, {**before, "corpus_span_f1": 0.8})

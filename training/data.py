@@ -13,7 +13,7 @@ from escalation.signals import BY_NAME, DE_ESCALATION, ESCALATION, SIGNAL_INDEX,
 from training.config import SourceWeights
 from training.corpus.fill import fill
 from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence, read_articles
-from training.corpus.standoff import StandoffUnit, read_units
+from training.corpus.standoff import StandoffUnit, read_units, to_sentence
 from training.sources import read_source
 from training.splits import split
 
@@ -115,6 +115,16 @@ class Dataset:
         return items
 
 
+def describe(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """How many texts and sentences each source gives to each split."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for split_name in ("train", "dev", "test"):
+        for item in dataset.of_split(split_name):
+            counts[item.source][f"{split_name} texts"] += 1
+            counts[item.source][f"{split_name} sentences"] += len(item.units)
+    return {source: dict(found) for source, found in sorted(counts.items())}
+
+
 def counted_direction(phrase: Phrase, sentence: Sentence) -> tuple[bool, bool]:
     """What a phrase counts as, in its sentence: (escalation, de-escalation).
 
@@ -156,9 +166,8 @@ def corpus_item(article: Article, found: str, seed: str) -> Item:
 
 def standoff_unit(label: StandoffUnit, text: str, **known: Any) -> Unit:
     """Stand-off labels put on the text they are of."""
-    phrases = tuple(Phrase(p.start - label.start, p.end - label.start, text[p.start : p.end], p.signal, p.status, p.severity) for p in label.phrases)
-    sentence = Sentence(text[label.start : label.end], label.escalation, label.de_escalation, label.severity, label.in_scope, 0, phrases)
-    return unit_from_sentence(sentence.text, sentence, phrases, **known)
+    sentence = to_sentence(label, text)
+    return unit_from_sentence(sentence.text, sentence, sentence.phrases, **known)
 
 
 def signal_or_none(name: str | None) -> int | None:

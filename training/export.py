@@ -28,11 +28,11 @@ from escalation.signals import SIGNAL_NAMES, STATUSES
 from training.calibrate import fit_calibration
 from training.card import write_card
 from training.config import Config, build
-from training.data import Dataset, Item, load_dataset
+from training.data import Dataset, Item, describe, load_dataset
 from training.measure import measure, measure_articles, read_raw
 from training.network import EvidenceNetwork, load_encoder
 from training.reader import NetworkReader
-from training.train import BEST, load_tokenizer
+from training.train import BEST, DATA, load_tokenizer
 
 FP32_TOLERANCE = 1e-3  # largest difference of a logit between torch and fp32 ONNX
 INT8_TOLERANCE = 0.02  # largest loss of a dev figure in `COMPARED` through int8
@@ -168,7 +168,8 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         folder = Path(name)
         export_onnx(network, folder / "fp32.onnx")
         onnx_reader = OnnxReader(folder / "fp32.onnx", tokenizer, special, config.max_tokens)
-        figures: dict[str, Any] = {"agreement": {"fp32_largest_logit_difference": check_fp32(torch_reader, onnx_reader, dev[:64])}}
+        data = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else describe(dataset)
+        figures: dict[str, Any] = {"data": data, "agreement": {"fp32_largest_logit_difference": check_fp32(torch_reader, onnx_reader, dev[:64])}}
         if precision == "int8":
             quantize(folder / "fp32.onnx", folder / MODEL_FILE)
             reader = OnnxReader(folder / MODEL_FILE, tokenizer, special, config.max_tokens)
@@ -183,7 +184,7 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         tokenizer.save(str(folder / TOKENIZER_FILE))
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (folder / "train.toml").write_text(config_toml(config, provenance()), encoding="utf-8")
-        (folder / "README.md").write_text(write_card(config, figures, dataset, (folder / MODEL_FILE).stat().st_size), encoding="utf-8")
+        (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size), encoding="utf-8")
         write_model(folder, config, special, calibration)
         Model(folder)  # must load before it replaces what is there
         shutil.rmtree(target, ignore_errors=True)

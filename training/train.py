@@ -24,13 +24,13 @@ from tqdm import tqdm
 
 from training.batches import collate, make_batches, make_examples
 from training.config import Config, read_config
-from training.data import Dataset, Item, load_dataset
+from training.data import Dataset, Item, describe, load_dataset
 from training.losses import compute_losses, total_loss
 from training.measure import measure
 from training.network import EvidenceNetwork, load_encoder, resolve_encoder
 from training.reader import NetworkReader
 
-CHECKPOINT, STATE, BEST = "checkpoint.safetensors", "state.json", "best.safetensors"
+CHECKPOINT, STATE, BEST, DATA = "checkpoint.safetensors", "state.json", "best.safetensors", "data.json"
 STEER = "steer"  # the dev figure that chooses the best epoch; see training/measure.py
 
 
@@ -239,6 +239,7 @@ def main(argv: list[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(config, load_dataset(args.corpora), folder)
         (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+        (folder / DATA).write_text(json.dumps(describe(trainer.dataset), indent=1) + "\n", encoding="utf-8")
         progress = trainer.run()
     except (ValueError, FileNotFoundError, ModuleNotFoundError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)

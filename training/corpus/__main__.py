@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 from collections import Counter
 from pathlib import Path
 
 from training.corpus.markup import MarkupError, format_article, parse_articles
-from training.corpus.schema import ARTICLES, Article, read_articles, write_articles
-from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, write_units
+from training.corpus.schema import ARTICLES, SECOND, Article, read_articles, write_articles
+from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, standoff_pairs, write_units
 from training.corpus.validate import problems
+from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 
 
 def load(paths: list[Path]) -> tuple[list[Article], list[str]]:
@@ -40,6 +42,13 @@ def stats(articles: list[Article]) -> str:
         ("scenarios", str(len({article.scenario for article in articles}))),
         ("sentences", str(len(sentences))),
         ("phrases", str(len(phrases))),
+        ("out of scope or without news", str(sum(not a.in_scope or a.label == "neutral" for a in articles))),
+        ("de-escalation sentences", str(sum(s.de_escalation for s in sentences))),
+        ("mixed sentences", str(sum(s.direction == "mixed" for s in sentences))),
+        ("minimal pairs", str(minimal_pairs(articles))),
+        ("wordings of restraint", str(wordings(articles, "restrain"))),
+        ("five-word runs seen in another scenario", f"{repeated_runs(articles):.1%}"),
+        ("articles with an opening of their own", f"{distinct_openings(articles):.1%}"),
     ]
     for name, counter in (
         ("article label", Counter(a.label for a in articles)),
@@ -49,7 +58,7 @@ def stats(articles: list[Article]) -> str:
         ("status", Counter(p.status for p in phrases)),
     ):
         rows.append((name, ", ".join(f"{key} {count}" for key, count in counter.most_common())))
-    return "\n".join(f"{name:14} {value}" for name, value in rows)
+    return "\n".join(f"{name:40} {value}" for name, value in rows)
 
 
 def count(args: argparse.Namespace) -> int:
@@ -122,6 +131,35 @@ def add_standoff(args: argparse.Namespace) -> int:
     return 0
 
 
+def agreement(args: argparse.Namespace) -> int:
+    """Prints how far second labellings agree with the first."""
+    from training.corpus.agreement import compare
+
+    first = {article.id: article for article in read_articles(ARTICLES)}
+    pairs = [(first[article.id], article) for article in read_articles(SECOND)]
+    ours, theirs = ([s for pair in pairs for s in pair[side].sentences] for side in (0, 1))
+    print(f"articles: {len(pairs)} of {len(first)} labelled twice\n{compare(ours, theirs)}")
+    if args.corpora:
+        for corpus, (ours, theirs) in standoff_pairs(args.corpora).items():
+            print(f"{corpus}: {len(ours)} sentences labelled twice\n{compare(ours, theirs)}")
+    return 0
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Prints a random article with names filled in and its labels marked, as the scorer would show it."""
+    from escalation.render import to_page, to_terminal
+    from training.corpus.reader import labelled_score
+
+    rng = random.Random(args.seed)
+    article = rng.choice(list(read_articles(ARTICLES)))
+    result = labelled_score(article, rng.random())
+    print(f"{article.id}  {article.voice}, {article.year}, {article.scenario}\n")
+    print(to_terminal(result, colour=sys.stdout.isatty()))
+    if args.html:
+        args.html.write_text(to_page([(article.id, result)]), encoding="utf-8")
+    return 0
+
+
 def show(args: argparse.Namespace) -> int:
     """Prints an article as markup."""
     for article in read_articles(ARTICLES):
@@ -142,6 +180,13 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=function)
         if name == "add":
             command.add_argument("--to", type=Path, required=True, help="JSON Lines file to write")
+    command = commands.add_parser("agreement", help="how far the second labellers agree with the first")
+    command.add_argument("--corpora", type=Path, help="folder with the public corpora, to compare the stand-off labels too")
+    command.set_defaults(run=agreement)
+    command = commands.add_parser("sample", help="print a random article with its marks")
+    command.add_argument("--seed", type=int, help="the same number gives the same article")
+    command.add_argument("--html", type=Path, help="also write it as a page")
+    command.set_defaults(run=sample)
     command = commands.add_parser("show", help="print an article as markup")
     command.add_argument("id")
     command.set_defaults(run=show)

@@ -11,6 +11,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 ARTICLES = FOLDER / "articles"
 STANDOFF = FOLDER / "standoff"
+SECOND = FOLDER / "second"  # second labellings of articles; they measure agreement and do not train
 
 VOICES = (
     "agency", "headline", "live-blog", "state-agency", "tabloid", "regional", "explainer", "opinion", "think-tank",
