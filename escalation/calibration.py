@@ -17,7 +17,8 @@ class Calibration:
     """Parameters of evidence pooling. Logistic maps are `(intercept, slope, ...)` over the inputs named.
 
     Attributes:
-        phrase_threshold: a word is in a phrase when the probability of "no signal" is at most 1 − this.
+        phrase_threshold: odds that "no phrase" is weighed by in decoding, as a probability; at 0.5 it counts as any signal.
+        switch_cost: cost, in natural log units, of each change of label from word to word.
         sentence_escalation: Platt (1999) map of the logit of the pooled escalation evidence of a sentence.
         sentence_de_escalation: the same for de-escalation.
         sentence_scope: the same for scope.
@@ -35,7 +36,8 @@ class Calibration:
         article_interval: the same for an article.
     """
 
-    phrase_threshold: float = 0.5
+    phrase_threshold: float = 0.3
+    switch_cost: float = 1.5
     sentence_escalation: tuple[float, ...] = (0.0, 1.0)
     sentence_de_escalation: tuple[float, ...] = (0.0, 1.0)
     sentence_scope: tuple[float, ...] = (0.0, 1.0)

@@ -33,7 +33,8 @@ SCOPE_LOGIT = SEVERITY_LOGIT + 1
 N_LOGITS = SCOPE_LOGIT + 1
 DOUBT = 0.5  # half a token's worth of "nothing was said" in the denominator of a sentence's severity
 TINY = 1e-6
-BRIDGE = 0.5  # a word between two words of the same phrase joins them at this share of the phrase threshold
+FLOOR = 1e-4  # a word's probabilities count as at least this in the decoding: no single word can forbid a phrase
+SILENCE = 0.05  # where no token reaches this there is no phrase: saves decoding most sentences
 
 
 @dataclass(frozen=True)
@@ -107,40 +108,67 @@ def pool(values: Array, bounds: NDArray[np.int64]) -> Array:
     return np.asarray(np.clip(segment_sum(values**2, bounds) / (segment_sum(values, bounds) + TINY), 0.0, 1.0))
 
 
-def find_phrases(tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], first: int, last: int, threshold: float) -> list[Phrase]:
+def label_words(signal: Array, calibration: Calibration) -> NDArray[np.int64]:
+    """The likeliest sequence of labels of a sentence's words, −1 for no phrase.
+
+    Viterbi decoding (Viterbi 1967) with log probabilities as emissions and one cost for every change of label, so that a phrase is not broken up by a
+    word that is in doubt. `phrase_threshold` weighs "no phrase" by its odds; at 0.5 it is as good as any signal.
+
+    Args:
+        signal: `(n_words, 16)` probability of belonging to a phrase of each signal.
+        calibration: the model's.
+    """
+    none = np.clip(1.0 - signal.sum(axis=1, keepdims=True), TINY, 1.0)
+    bias = np.log(calibration.phrase_threshold / (1.0 - calibration.phrase_threshold))
+    emission = np.log(np.maximum(np.concatenate([none, signal], axis=1), FLOOR))
+    emission[:, 0] += bias
+    labels = np.arange(emission.shape[1])
+    came_from = np.empty(emission.shape, dtype=np.int64)
+    total = emission[0]
+    for word in range(1, len(emission)):
+        best = int(total.argmax())
+        changed = total[best] - calibration.switch_cost
+        came_from[word] = np.where(total >= changed, labels, best)
+        total = np.maximum(total, changed) + emission[word]
+    path = np.empty(len(emission), dtype=np.int64)
+    path[-1] = total.argmax()
+    for word in range(len(emission) - 1, 0, -1):
+        path[word - 1] = came_from[word, path[word]]
+    return path - 1
+
+
+def find_phrases(tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], first: int, last: int, calibration: Calibration) -> list[Phrase]:
     """Finds the phrases among the tokens `first:last` of one sentence.
 
-    A phrase is the longest run of whole words whose probability of being in a phrase reaches `threshold` and whose likeliest signal is the same. A
-    single word between two such runs joins them at `BRIDGE` of the threshold. Punctuation at either end is left out.
+    A phrase is a run of whole words that `label_words` gives the same signal; a word's evidence is the mean of its tokens'. Punctuation at either end is
+    left out.
 
     Args:
         tokens: figures of the tokens of the text.
-        words: `(n_tokens,)` number of the word that a token belongs to, counted up through the text.
+        words: `(n_tokens,)` number of the word that a token belongs to, counted up through the sentence.
         is_word: `(n_tokens,)` whether a token is more than punctuation.
         first: first token of the sentence.
         last: one behind its last token.
-        threshold: 0 ... 1.
+        calibration: the model's.
     """
-    if last <= first or (1.0 - tokens.signal[first:last].sum(axis=1)).min() > 1.0 - BRIDGE * threshold:
+    if last <= first or tokens.signal[first:last].sum(axis=1).max() < SILENCE:
         return []
-    starts = first + np.concatenate([[0], np.flatnonzero(np.diff(words[first:last])) + 1])
-    edges = np.append(starts, last)
-    signal = np.add.reduceat(tokens.signal[:last], starts, axis=0) / np.diff(edges)[:, None]
-    inside, best = signal.sum(axis=1), signal.argmax(axis=1)
-    marked = np.where(inside >= threshold, best, -1)
-    for word in range(1, len(marked) - 1):
-        if marked[word] < 0 and marked[word - 1] >= 0 and inside[word] >= BRIDGE * threshold and marked[word - 1] == marked[word + 1]:
-            marked[word] = marked[word - 1]
+    edges = np.concatenate([[first], first + 1 + np.flatnonzero(np.diff(words[first:last])), [last]])
+    signal = np.add.reduceat(tokens.signal[:last], edges[:-1], axis=0) / np.diff(edges)[:, None]
+    marked = label_words(signal, calibration)
     phrases = []
     runs = np.concatenate([[0], np.flatnonzero(np.diff(marked)) + 1, [len(marked)]])
     for begin, end in pairwise(runs):
+        if marked[begin] < 0:
+            continue
         while begin < end and not is_word[edges[begin] : edges[begin + 1]].any():
             begin += 1
         while begin < end and not is_word[edges[end - 1] : edges[end]].any():
             end -= 1
-        if begin < end and marked[begin] >= 0:
+        if begin < end:
             span = slice(edges[begin], edges[end])
-            phrases.append(Phrase(int(span.start), int(span.stop), int(marked[begin]), int(tokens.status[span].sum(axis=0).argmax())))
+            signal_index = int(marked[begin])
+            phrases.append(Phrase(int(span.start), int(span.stop), signal_index, int(tokens.status[span].sum(axis=0).argmax())))
     return phrases
 
 

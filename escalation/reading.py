@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -46,12 +47,12 @@ class Reading:
     logits: NDArray[np.float32]
     bounds: NDArray[np.int64]
 
-    @property
+    @cached_property
     def words(self) -> NDArray[np.int64]:
         """`(n_tokens,)` number of the word that each token belongs to, counted up within a sentence."""
         return np.concatenate([tokens.words for tokens in self.tokens]) if self.tokens else np.zeros(0, np.int64)
 
-    @property
+    @cached_property
     def is_word(self) -> NDArray[np.bool_]:
         """`(n_tokens,)` whether a token holds a letter or a digit."""
         return np.array(

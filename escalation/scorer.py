@@ -139,9 +139,9 @@ class Scorer:
         """Evidence to figures for one text."""
         tokens = read_logits(reading.logits)
         words, is_word = reading.words, reading.is_word
-        threshold = self._calibration.phrase_threshold
         phrases = [
-            find_phrases(tokens, words, is_word, int(first), int(last), threshold) for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
+            find_phrases(tokens, words, is_word, int(first), int(last), self._calibration)
+            for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
         ]
         sentences = score_sentences(tokens, reading.bounds, [p for found in phrases for p in found], self._calibration)
         article = score_article(sentences, self._calibration)

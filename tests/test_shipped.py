@@ -124,7 +124,7 @@ def test_the_card_and_metrics_came_with_the_model() -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"{figures['test']['corpus_direction_f1']:.3f}" in card
     assert "GPL-3.0" in card
-    assert "escalation" in (folder / "train.toml").read_text() or "name" in (folder / "train.toml").read_text()
+    assert 'name = "newswire-en"' in (folder / "train.toml").read_text()
 
 
 def test_models_command_lists_it(capsys: pytest.CaptureFixture[str]) -> None:

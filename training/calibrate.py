@@ -19,10 +19,10 @@ from escalation.calibration import Array, Calibration, logistic, logit
 from escalation.evidence import article_features, weigh_sentences
 from escalation.reading import Reader
 from training.data import Item
-from training.measure import ItemReading, SentenceReading, direction_class, interpret_all, phrase_figures, read_raw
+from training.measure import ItemReading, SentenceReading, direction_class, interpret, interpret_all, phrase_figures, read_raw
 
 COVERAGE = 0.9
-PHRASE_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 THRESHOLDS = np.arange(0.2, 0.81, 0.05)
 POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.1, 0.3, 0.6)
 STRENGTH = 10.0  # inverse of the L2 penalty: the maps have two to four parameters
@@ -164,11 +164,13 @@ def fit_calibration(reader: Reader, items: Sequence[Item]) -> Calibration:
     """
     raw = read_raw(reader, items)
 
-    def span_f1(candidate: Calibration) -> float:
-        found = [s for a in interpret_all(items, raw, candidate) for s in a.sentences if s.unit.spans is not None]
-        return phrase_figures(found)["span_f1"]
+    phrased = [(item, reading) for item, reading in zip(items, raw, strict=True) if item.units[0].spans is not None]
 
-    base = max((Calibration(phrase_threshold=threshold) for threshold in PHRASE_THRESHOLDS), key=span_f1)
+    def span_f1(candidate: Calibration) -> float:
+        return phrase_figures([s for item, reading in phrased for s in interpret(item, reading, candidate).sentences])["span_f1"]
+
+    grid = itertools.product(PHRASE_THRESHOLDS, SWITCH_COSTS)
+    base = max((Calibration(phrase_threshold=threshold, switch_cost=cost) for threshold, cost in grid), key=span_f1)
     fitted = fit_sentences([s for reading in interpret_all(items, raw, base) for s in reading.sentences], base)
     readings = interpret_all(items, raw, fitted)
     articles = [r for r in readings if r.item.label is not None and len(r.item.units) > 1]

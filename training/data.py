@@ -194,6 +194,9 @@ def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]
     for row in read_source("ngec", corpora):
         lead = row["text"].split("\n")[0][:400].rsplit(" ", 1)[0]
         rows.append(("ngec", row["id"], row["template"], (Unit(f"{row['title']}. {lead}", event=SIGNAL_INDEX[row["signal"]]),), None))
+    for row in read_source("bbc", corpora):
+        if units := labelled("bbc", row):
+            rows.append(("standoff", row["id"], row["id"], units, None))
     for row in read_source("ag", corpora):
         units = labelled("ag", row)
         if units:

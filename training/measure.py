@@ -58,7 +58,7 @@ def interpret(item: Item, reading: Reading, calibration: Calibration) -> ItemRea
     """Turns what was read of an item into figures."""
     tokens = read_logits(reading.logits)
     words, is_word = reading.words, reading.is_word
-    found = [find_phrases(tokens, words, is_word, int(first), int(last), calibration.phrase_threshold) for first, last in pairwise(reading.bounds)]
+    found = [find_phrases(tokens, words, is_word, int(first), int(last), calibration) for first, last in pairwise(reading.bounds)]
     flat = [phrase for phrases in found for phrase in phrases]
     figures = score_sentences(tokens, reading.bounds, flat, calibration)
     sentences = []

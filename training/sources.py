@@ -61,6 +61,13 @@ SOURCES = {
         "none stated",
         "generated articles, one PLOVER event each, noisy",
     ),
+    "bbc": Source(
+        "bbc_news_dev.jsonl",
+        "30c1d3c1955215d8f5f45bf549d8d7af5aa0654d6b430f758567c316f1b2d0ac",
+        "https://github.com/eventdata/ConfliBERT data/BBC_News",
+        "GPL-3.0",
+        "BBC articles of 2004 and 2005, lower-cased; the articles with conflict or politics are labelled sentence by sentence",
+    ),
     "ag": Source(
         "ag_news_half.jsonl",
         "606f11e8d5b36f18be41fbda1c91692cbcd003624827b4fc066c7f95a4470c83",

@@ -134,6 +134,7 @@ def add_standoff(args: argparse.Namespace) -> int:
 def agreement(args: argparse.Namespace) -> int:
     """Prints how far second labellings agree with the first."""
     from training.corpus.agreement import compare
+    from training.corpus.gold import compare_with_gold
 
     first = {article.id: article for article in read_articles(ARTICLES)}
     pairs = [(first[article.id], article) for article in read_articles(SECOND)]
@@ -142,6 +143,9 @@ def agreement(args: argparse.Namespace) -> int:
     if args.corpora:
         for corpus, (ours, theirs) in standoff_pairs(args.corpora).items():
             print(f"{corpus}: {len(ours)} sentences labelled twice\n{compare(ours, theirs)}")
+        for corpus in ("plv", "cameo-train", "cameo-test"):
+            found, differing = compare_with_gold(args.corpora, corpus=corpus)
+            print(f"{corpus} against its gold labels\n{found}\nthe other side: {' '.join(differing)}")
     return 0
 
 
