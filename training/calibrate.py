@@ -17,9 +17,9 @@ from sklearn.metrics import f1_score
 
 from escalation.calibration import Array, Calibration, logistic, logit
 from escalation.evidence import article_features, weigh_sentences
-from escalation.reading import Reader
+from escalation.reading import Reading
 from training.data import Item
-from training.measure import ItemReading, SentenceReading, direction_class, interpret, interpret_all, phrase_figures, read_raw
+from training.measure import ItemReading, SentenceReading, direction_class, interpret, interpret_all, phrase_figures
 
 COVERAGE = 0.9
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -152,18 +152,16 @@ def fit_articles(cases: Sequence[Case], base: Calibration) -> Calibration:
     )
 
 
-def fit_calibration(reader: Reader, items: Sequence[Item]) -> Calibration:
+def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibration:
     """Fits everything.
 
     Args:
-        reader: the model as it will be shipped.
         items: labelled items that training did not see, articles among them.
+        raw: what the model, as it will be shipped, reads of them (`training.measure.read_raw`).
 
     Raises:
         ValueError: too few labels of one kind.
     """
-    raw = read_raw(reader, items)
-
     phrased = [(item, reading) for item, reading in zip(items, raw, strict=True) if item.units[0].spans is not None]
 
     def span_f1(candidate: Calibration) -> float:

@@ -29,7 +29,7 @@ from training.calibrate import fit_calibration
 from training.card import write_card
 from training.config import Config, build
 from training.data import Dataset, Item, describe, load_dataset
-from training.measure import measure, measure_articles, read_raw
+from training.measure import measurable, measure, measure_articles, read_raw
 from training.network import EvidenceNetwork, load_encoder
 from training.reader import NetworkReader
 from training.train import BEST, DATA, load_tokenizer
@@ -162,7 +162,7 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
     config: Config = build(Config, json.loads((run / "config.json").read_text(encoding="utf-8")), str(run / "config.json"))
     network = load_network(run, config)
     tokenizer, special = load_tokenizer(config.encoder)
-    dev, test = dataset.of_split("dev"), dataset.of_split("test")
+    dev, test = (measurable(dataset.of_split(name)) for name in ("dev", "test"))
     torch_reader = NetworkReader(network, tokenizer, special, config.max_tokens)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -173,14 +173,16 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         if precision == "int8":
             quantize(folder / "fp32.onnx", folder / MODEL_FILE)
             reader = OnnxReader(folder / MODEL_FILE, tokenizer, special, config.max_tokens)
-            figures["agreement"]["int8_loss"] = check_int8(measure(torch_reader, dev), measure(reader, dev))
+            raw_dev = read_raw(reader, dev)
+            figures["agreement"]["int8_loss"] = check_int8(measure(dev, read_raw(torch_reader, dev)), measure(dev, raw_dev))
         else:
             shutil.copy(folder / "fp32.onnx", folder / MODEL_FILE)
             reader = onnx_reader
+            raw_dev = read_raw(reader, dev)
         (folder / "fp32.onnx").unlink()
-        calibration = fit_calibration(reader, dev)
-        for split, items in (("dev", dev), ("test", test)):
-            figures[split] = measure(reader, items, calibration) | measure_articles(reader, items, calibration)
+        calibration = fit_calibration(dev, raw_dev)
+        for split, items, raw in (("dev", dev, raw_dev), ("test", test, read_raw(reader, test))):
+            figures[split] = measure(items, raw, calibration) | measure_articles(items, raw, calibration)
         tokenizer.save(str(folder / TOKENIZER_FILE))
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (folder / "train.toml").write_text(config_toml(config, provenance()), encoding="utf-8")

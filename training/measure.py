@@ -45,6 +45,11 @@ class ItemReading:
     phrases: tuple[Phrase, ...]
 
 
+def measurable(items: Sequence[Item]) -> list[Item]:
+    """Items that a figure can be had of: all but the noisy NGEC articles, whose labels only train."""
+    return [item for item in items if item.source != "ngec"]
+
+
 def read_raw(reader: Reader, items: Sequence[Item]) -> list[Reading]:
     """Runs the model over items; each unit is a sentence as labelled, so nothing depends on the sentence splitter."""
     return [
@@ -145,13 +150,13 @@ def event_figures(sentences: Sequence[SentenceReading]) -> dict[str, float]:
     }
 
 
-def measure(reader: Reader, items: Sequence[Item], calibration: Calibration | None = None) -> dict[str, float]:
+def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Calibration | None = None) -> dict[str, float]:
     """All figures of labelled items; a kind of label that no item has is left out.
 
     `steer`, the mean of the direction and span figures and the PLOVER root figure, chooses the best epoch.
     """
     calibration = calibration or Calibration()
-    sentences = [s for reading in interpret_all(items, read_raw(reader, items), calibration) for s in reading.sentences]
+    sentences = [s for reading in interpret_all(items, readings, calibration) for s in reading.sentences]
     figures: dict[str, float] = {}
     for name, real in (("corpus", False), ("real", True)):
         part = [s for s in sentences if s.unit.spans is not None and (s.item.source != "corpus") == real]
@@ -175,24 +180,20 @@ def measure(reader: Reader, items: Sequence[Item], calibration: Calibration | No
     return figures
 
 
-def measure_articles(reader: Reader, items: Sequence[Item], calibration: Calibration) -> dict[str, float]:
-    """Figures of whole articles: direction, severity, scope, how often the interval holds the label's severity."""
-    chosen = [item for item in items if item.label is not None]
-    outside = [item for item in items if item.source == "ag"]
+def measure_articles(items: Sequence[Item], readings: Sequence[Reading], calibration: Calibration) -> dict[str, float]:
+    """Figures of whole articles of at least two sentences: direction, severity, scope, how often the interval holds the label's severity."""
+    read_figures = [(a.item, score_article(a.figures, calibration)) for a in interpret_all(items, readings, calibration)]
     figures: dict[str, float] = {}
-    if chosen:
-        read_figures = [score_article(a.figures, calibration) for a in interpret_all(chosen, read_raw(reader, chosen), calibration)]
-        inside = [f.scope >= calibration.scope_threshold for f in read_figures]
-        labels = [choose_label(f.direction, calibration.article_thresholds, in_scope=i) for f, i in zip(read_figures, inside, strict=True)]
-        scores = np.array([f.score for f in read_figures])
-        gold = np.array([(item.severity or 0) / 10 for item in chosen])
+    if chosen := [(item, f) for item, f in read_figures if item.label is not None and len(item.units) > 1]:
+        inside = [f.scope >= calibration.scope_threshold for _, f in chosen]
+        labels = [choose_label(f.direction, calibration.article_thresholds, in_scope=i) for (_, f), i in zip(chosen, inside, strict=True)]
+        scores, gold = np.array([f.score for _, f in chosen]), np.array([(item.severity or 0) / 10 for item, _ in chosen])
         figures["articles"] = len(chosen)
-        figures["article_direction_f1"] = float(f1_score([i.label for i in chosen], labels, labels=list(LABELS), average="macro", zero_division=0.0))
-        figures["article_direction_accuracy"] = float(np.mean([i.label == label for i, label in zip(chosen, labels, strict=True)]))
+        figures["article_direction_f1"] = float(f1_score([i.label for i, _ in chosen], labels, labels=list(LABELS), average="macro", zero_division=0.0))
+        figures["article_direction_accuracy"] = float(np.mean([i.label == label for (i, _), label in zip(chosen, labels, strict=True)]))
         figures["article_severity_pearson"] = float(np.corrcoef(gold, scores)[0, 1]) if gold.std() and scores.std() else 0.0
         figures["article_interval_coverage"] = float((np.abs(gold - scores) <= calibration.article_interval).mean())
-        figures["article_scope_accuracy"] = float(np.mean([bool(item.in_scope) == i for item, i in zip(chosen, inside, strict=True)]))
-    if outside:
-        readings = interpret_all(outside, read_raw(reader, outside), calibration)
-        figures["outside_articles_in_scope"] = float(np.mean([score_article(a.figures, calibration).scope >= calibration.scope_threshold for a in readings]))
+        figures["article_scope_accuracy"] = float(np.mean([bool(item.in_scope) == i for (item, _), i in zip(chosen, inside, strict=True)]))
+    if outside := [f for item, f in read_figures if item.source == "ag"]:
+        figures["outside_articles_in_scope"] = float(np.mean([f.scope >= calibration.scope_threshold for f in outside]))
     return figures

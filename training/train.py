@@ -26,7 +26,7 @@ from training.batches import collate, make_batches, make_examples
 from training.config import Config, read_config
 from training.data import Dataset, Item, describe, load_dataset
 from training.losses import compute_losses, total_loss
-from training.measure import measure
+from training.measure import measurable, measure, read_raw
 from training.network import EvidenceNetwork, load_encoder, resolve_encoder
 from training.reader import NetworkReader
 
@@ -130,7 +130,7 @@ class Trainer:
         self.network = EvidenceNetwork(load_encoder(config.encoder), dropout=config.dropout).to(self.device)
         self.optimizer = make_optimizer(self.network, config)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.dev = dataset.of_split("dev")
+        self.dev = measurable(dataset.of_split("dev"))
 
     def batches(self, epoch: int) -> list[list[Any]]:
         """The batches of an epoch; they depend on seed and epoch alone."""
@@ -187,7 +187,7 @@ class Trainer:
     def finish_epoch(self, progress: Progress) -> None:
         """Measures on dev, keeps the best weights, checkpoints."""
         reader = NetworkReader(self.network, self.tokenizer, self.special, self.config.max_tokens)
-        figures = measure(reader, self.dev)
+        figures = measure(self.dev, read_raw(reader, self.dev))
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.history.append({"epoch": progress.epoch, **figures})
         tqdm.write(json.dumps(progress.history[-1]))

@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 from training.corpus.markup import MarkupError, format_article, parse_articles
-from training.corpus.schema import ARTICLES, SECOND, Article, read_articles, write_articles
-from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, standoff_pairs, write_units
+from training.corpus.schema import ARTICLES, Article, read_articles, write_articles
+from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, write_units
 from training.corpus.validate import problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 
@@ -133,13 +133,11 @@ def add_standoff(args: argparse.Namespace) -> int:
 
 def agreement(args: argparse.Namespace) -> int:
     """Prints how far second labellings agree with the first."""
-    from training.corpus.agreement import compare
+    from training.corpus.agreement import article_pairs, compare, standoff_pairs
     from training.corpus.gold import compare_with_gold
 
-    first = {article.id: article for article in read_articles(ARTICLES)}
-    pairs = [(first[article.id], article) for article in read_articles(SECOND)]
-    ours, theirs = ([s for pair in pairs for s in pair[side].sentences] for side in (0, 1))
-    print(f"articles: {len(pairs)} of {len(first)} labelled twice\n{compare(ours, theirs)}")
+    count, ours, theirs = article_pairs()
+    print(f"articles: {count} of {sum(1 for _ in read_articles(ARTICLES))} labelled twice\n{compare(ours, theirs)}")
     if args.corpora:
         for corpus, (ours, theirs) in standoff_pairs(args.corpora).items():
             print(f"{corpus}: {len(ours)} sentences labelled twice\n{compare(ours, theirs)}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import krippendorff
 import numpy as np
 
 from escalation.signals import BY_NAME
-from training.corpus.schema import Phrase, Sentence
+from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, STANDOFF, Phrase, Sentence, read_articles
+from training.corpus.standoff import read_units, to_sentence
 
 IOU = 0.5
 DIRECTION_CODES = {"neutral": 0, "escalation": 1, "de-escalation": 2, "mixed": 3}
@@ -88,3 +92,60 @@ def compare(first: Sequence[Sentence], second: Sequence[Sentence]) -> Agreement:
         2 * exact / max(1, phrases),
         same_status / max(1, paired),
     )
+
+
+def first_labels(path: Path = ADJUDICATION) -> dict[str, dict[str, Any]]:
+    """First labels of the adjudicated sentences, by id: `ARTICLE#NUMBER`, or `CORPUS/ROW/FIELD/START` for public text.
+
+    Adjudication changed the corpus; agreement is between the labellings as they were before.
+    """
+    if not path.is_file():
+        return {}
+    return {record["id"]: record["first"] for record in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+
+
+def with_labels(sentence: Sentence, labels: dict[str, Any], *, shift: int = 0) -> Sentence:
+    """The sentence with other labels; `shift` is where it begins in the text that the labels' offsets count."""
+    phrases = tuple(
+        Phrase(p["start"] - shift, p["end"] - shift, sentence.text[p["start"] - shift : p["end"] - shift], p["signal"], p["status"], p.get("severity"))
+        for p in labels["phrases"]
+    )
+    known = {key: labels[key] for key in ("escalation", "de_escalation", "severity", "in_scope")}
+    return replace(sentence, phrases=phrases, **known)
+
+
+def article_pairs() -> tuple[int, list[Sentence], list[Sentence]]:
+    """How many articles were labelled twice, and their sentences by the first and by the second labeller."""
+    first = {article.id: article for article in read_articles(ARTICLES)}
+    before = first_labels()
+    ours: list[Sentence] = []
+    theirs: list[Sentence] = []
+    count = 0
+    for article in read_articles(SECOND):
+        count += 1
+        for number, (a, b) in enumerate(zip(first[article.id].sentences, article.sentences, strict=True), 1):
+            labels = before.get(f"{article.id}#{number}")
+            ours.append(with_labels(a, labels) if labels else a)
+            theirs.append(b)
+    return count, ours, theirs
+
+
+def standoff_pairs(corpora: Path) -> dict[str, tuple[list[Sentence], list[Sentence]]]:
+    """First and second labels of the public sentences that were labelled twice, by corpus."""
+    from training.sources import read_source
+
+    units = list(read_units(STANDOFF))
+    before = first_labels()
+    first = {(u.corpus, u.row, u.field, u.start): u for u in units if not u.second}
+    pairs: dict[str, tuple[list[Sentence], list[Sentence]]] = {}
+    texts: dict[str, dict[str, dict[str, Any]]] = {}
+    for second in (u for u in units if u.second):
+        if second.corpus not in texts:
+            texts[second.corpus] = {row["id"]: row for row in read_source(second.corpus, corpora)}
+        text = texts[second.corpus][second.row][second.field]
+        ours, theirs = pairs.setdefault(second.corpus, ([], []))
+        sentence = to_sentence(first[second.corpus, second.row, second.field, second.start], text)
+        labels = before.get(f"{second.corpus}/{second.row}/{second.field}/{second.start}")
+        ours.append(with_labels(sentence, labels, shift=second.start) if labels else sentence)
+        theirs.append(to_sentence(second, text))
+    return pairs

@@ -11,6 +11,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 ARTICLES = FOLDER / "articles"
 STANDOFF = FOLDER / "standoff"
+ADJUDICATION = FOLDER / "adjudication.jsonl"  # what two labellers differed on: first labels, which was taken, why
 SECOND = FOLDER / "second"  # second labellings of articles; they measure agreement and do not train
 
 VOICES = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from training.corpus.markup import LETTERS, MarkupError, parse_tag
-from training.corpus.schema import STANDOFF, Phrase, Sentence
+from training.corpus.schema import Phrase, Sentence
 from training.corpus.validate import sentence_problems
 
 LINE = re.compile(r"(\S+)\s*\|\s*([EDMNX])\s+([+-]?\d+)\s*\|(.*)$")
@@ -136,21 +136,3 @@ def to_sentence(unit: StandoffUnit, text: str) -> Sentence:
     """The unit's labels put on its field's text."""
     phrases = tuple(Phrase(p.start - unit.start, p.end - unit.start, text[p.start : p.end], p.signal, p.status, p.severity) for p in unit.phrases)
     return Sentence(text[unit.start : unit.end], unit.escalation, unit.de_escalation, unit.severity, unit.in_scope, 0, phrases)
-
-
-def standoff_pairs(corpora: Path) -> dict[str, tuple[list[Sentence], list[Sentence]]]:
-    """First and second labels of the public sentences that were labelled twice, by corpus."""
-    from training.sources import read_source
-
-    units = list(read_units(STANDOFF))
-    first = {(u.corpus, u.row, u.field, u.start): u for u in units if not u.second}
-    pairs: dict[str, tuple[list[Sentence], list[Sentence]]] = {}
-    texts: dict[str, dict[str, dict[str, Any]]] = {}
-    for second in (u for u in units if u.second):
-        if second.corpus not in texts:
-            texts[second.corpus] = {row["id"]: row for row in read_source(second.corpus, corpora)}
-        text = texts[second.corpus][second.row][second.field]
-        ours, theirs = pairs.setdefault(second.corpus, ([], []))
-        ours.append(to_sentence(first[second.corpus, second.row, second.field, second.start], text))
-        theirs.append(to_sentence(second, text))
-    return pairs
