@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from training.corpus.__main__ import main
 from training.corpus.fill import fill, indefinite, join, names, substitute
 from training.corpus.markup import MarkupError, format_article, parse_articles
-from training.corpus.schema import ARTICLES, Article, read_articles, write_articles
+from training.corpus.schema import ARTICLES, Article, article_to_dict, read_articles, write_articles
 from training.corpus.standoff import parse_line
 from training.corpus.validate import problems
 
@@ -105,6 +106,25 @@ def test_the_validator_finds_shifted_offsets_and_duplicates() -> None:
     twice = problems([article, dataclasses.replace(article, scenario="other")])
     assert any("is used 2 times" in problem for problem in twice)
     assert any("repeats draft-001 sentence 1" in problem for problem in twice)
+
+
+def test_the_checker_names_file_line_field_value_and_rule_of_every_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = article_to_dict(parsed())
+    wrong = {**record, "year": "soon", "colour": 1}
+    sentence = {**record["sentences"][0], "severity": True}
+    nested = {**record, "id": "x", "sentences": [sentence, *record["sentences"][1:]]}
+    lines = [json.dumps(wrong), "{", json.dumps(nested), json.dumps(record), "[]"]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    assert main(["check", str(tmp_path / "a.jsonl")]) == 1
+    out = capsys.readouterr().out
+    assert "a.jsonl line 1: " in out
+    assert "unknown field 'colour'" in out
+    assert "field 'year' must be a whole number, got 'soon'" in out
+    assert "a.jsonl line 2: " in out
+    assert "a.jsonl line 3: article 'x' sentence 1: field 'severity' must be a whole number, got True" in out
+    assert "a.jsonl line 5: the record must be an object, got []" in out
+    assert "1 articles" in out
+    assert "4 problems" in out
 
 
 def test_a_slot_gets_the_same_name_throughout_and_offsets_follow() -> None:

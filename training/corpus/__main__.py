@@ -7,10 +7,11 @@ import json
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.corpus.markup import MarkupError, format_article, parse_articles
-from training.corpus.schema import ARTICLES, Article, read_articles, write_articles
+from training.corpus.schema import ARTICLES, Article, read_articles, scan_articles, write_articles
 from training.corpus.standoff import StandoffPhrase, StandoffUnit, parse_draft, write_units
 from training.corpus.validate import problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
@@ -22,11 +23,15 @@ def load(paths: list[Path]) -> tuple[list[Article], list[str]]:
     found: list[str] = []
     for path in paths:
         if path.is_dir() or path.suffix == ".jsonl":
-            articles.extend(read_articles(path))
-            continue
-        for item in parse_articles(path.read_text(encoding="utf-8"), path.stem):
-            if isinstance(item, MarkupError):
-                found.append(f"{path.name}: {item}")
+            items: Iterable[Article | ValueError] = scan_articles(path)
+        else:
+            items = (
+                MarkupError(f"{path.name}: {item}") if isinstance(item, MarkupError) else item
+                for item in parse_articles(path.read_text(encoding="utf-8"), path.stem)
+            )
+        for item in items:
+            if isinstance(item, ValueError):
+                found.append(str(item))
             else:
                 articles.append(item)
     return articles, found
@@ -62,8 +67,13 @@ def stats(articles: list[Article]) -> str:
 
 
 def count(args: argparse.Namespace) -> int:
-    """Prints the counts."""
-    print(stats(load(args.paths)[0]))
+    """Prints the counts, and draws them."""
+    articles = load(args.paths)[0]
+    print(stats(articles))
+    if args.plots:
+        from training.corpus.plots import plot_corpus
+
+        plot_corpus(articles, args.plots)
     return 0
 
 
@@ -147,6 +157,19 @@ def agreement(args: argparse.Namespace) -> int:
     return 0
 
 
+def duplicates(args: argparse.Namespace) -> int:
+    """Prints near-duplicates across the splits and against evaluation sets; exit code 1 if there is one."""
+    from training.corpus.duplicates import find_straddling, labelled_texts, read_evaluation
+    from training.data import load_dataset
+
+    texts = labelled_texts(load_dataset(args.corpora))
+    for path in args.against:
+        texts += read_evaluation(path)
+    found = find_straddling(texts)
+    print("\n".join([*(f"{a} ({s}) and {b} ({t})" for a, s, b, t in found), f"{len(texts)} texts, {len(found)} near-duplicates across splits"]))
+    return int(bool(found))
+
+
 def sample(args: argparse.Namespace) -> int:
     """Prints a random article with names filled in and its labels marked, as the scorer would show it."""
     from escalation.render import to_page, to_terminal
@@ -180,11 +203,17 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text)
         command.add_argument("paths", nargs="*", type=Path, default=[ARTICLES], help="drafts, JSON Lines files or folders")
         command.set_defaults(run=function)
+        if name == "stats":
+            command.add_argument("--plots", type=Path, metavar="OUT", help="also draw the counts (PNG, SVG or PDF)")
         if name == "add":
             command.add_argument("--to", type=Path, required=True, help="JSON Lines file to write")
     command = commands.add_parser("agreement", help="how far the second labellers agree with the first")
     command.add_argument("--corpora", type=Path, help="folder with the public corpora, to compare the stand-off labels too")
     command.set_defaults(run=agreement)
+    command = commands.add_parser("duplicates", help="near-duplicates across the splits and against evaluation sets")
+    command.add_argument("--corpora", type=Path, help="folder with the public corpora, to look at them too")
+    command.add_argument("--against", type=Path, action="append", default=[], help="JSON Lines file that measures; may be given again")
+    command.set_defaults(run=duplicates)
     command = commands.add_parser("sample", help="print a random article with its marks")
     command.add_argument("--seed", type=int, help="the same number gives the same article")
     command.add_argument("--html", type=Path, help="also write it as a page")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,18 @@ VOICES = (
     "agency", "headline", "live-blog", "state-agency", "tabloid", "regional", "explainer", "opinion", "think-tank",
     "communique", "transcript", "ngo", "feature", "review",
 )  # fmt: skip
+
+# Types as written in the records below: what a JSON value may be, and how to say so.
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "text"),
+    "int": ((int,), "a whole number"),
+    "int | None": ((int, type(None)), "a whole number or null"),
+    "bool": ((bool,), "true or false"),
+    "dict[str, str]": ((dict,), "an object"),
+    "dict[str, Any]": ((dict,), "an object"),
+    "tuple[Phrase, ...]": ((list,), "a list"),
+    "tuple[Sentence, ...]": ((list,), "a list"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,19 +85,44 @@ class Article:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def article_from_dict(record: dict[str, Any]) -> Article:
+def check_fields(record: Any, cls: type, where: str) -> Iterator[str]:
+    """What is wrong with the fields of a parsed record: unknown, missing, or of another type; each with field, value and rule."""
+    if not isinstance(record, dict):
+        yield f"{where} must be an object, got {record!r:.60}"
+        return
+    known = {item.name: item for item in fields(cls)}
+    yield from (f"{where}: unknown field {name!r}; the fields are {', '.join(known)}" for name in record if name not in known)
+    for name, item in known.items():
+        required = item.default is MISSING and item.default_factory is MISSING
+        if name not in record:
+            if required:
+                yield f"{where}: field {name!r} is missing"
+            continue
+        kinds, rule = KINDS[str(item.type)]
+        if not isinstance(record[name], kinds) or (isinstance(record[name], bool) and bool not in kinds):
+            yield f"{where}: field {name!r} must be {rule}, got {record[name]!r:.60}"
+
+
+def article_from_dict(record: Any) -> Article:
     """Builds an `Article` from a parsed JSON record.
 
     Raises:
-        ValueError: a field is missing or unknown; the message names it.
+        ValueError: fields are missing, unknown or of another type; the message names each with its value and rule.
     """
-    try:
-        sentences = tuple(
-            Sentence(**{**sentence, "phrases": tuple(Phrase(**phrase) for phrase in sentence.get("phrases", ()))}) for sentence in record["sentences"]
-        )
-        return Article(**{**record, "sentences": sentences})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"article {record.get('id', '?')!r} does not have the fields of training/corpus/schema.py: {error}") from error
+    name = f"article {record.get('id', '?')!r}" if isinstance(record, dict) else "the record"
+    found = list(check_fields(record, Article, name))
+    if not found:
+        for number, sentence in enumerate(record["sentences"], 1):
+            found += check_fields(sentence, Sentence, f"{name} sentence {number}")
+            if isinstance(sentence, dict) and isinstance(sentence.get("phrases", []), list):
+                for phrase in sentence.get("phrases", []):
+                    found += check_fields(phrase, Phrase, f"{name} sentence {number} phrase")
+    if found:
+        raise ValueError("; ".join(found))
+    sentences = tuple(
+        Sentence(**{**sentence, "phrases": tuple(Phrase(**phrase) for phrase in sentence.get("phrases", ()))}) for sentence in record["sentences"]
+    )
+    return Article(**{**record, "sentences": sentences})
 
 
 def article_to_dict(article: Article) -> dict[str, Any]:
@@ -99,19 +136,27 @@ def article_to_dict(article: Article) -> dict[str, Any]:
     return record
 
 
-def read_articles(path: Path) -> Iterator[Article]:
-    """Reads one JSON Lines file, or every `*.jsonl` of a folder in name order.
-
-    Raises:
-        ValueError: a line is not a JSON record of an article; the message gives file and line.
-    """
+def scan_articles(path: Path) -> Iterator[Article | ValueError]:
+    """Reads one JSON Lines file, or every `*.jsonl` of a folder in name order; a wrong line comes back as its error, with file and line."""
     for file in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     yield article_from_dict(json.loads(line))
                 except ValueError as error:
-                    raise ValueError(f"{file.name} line {number}: {error}") from error
+                    yield ValueError(f"{file.name} line {number}: {error}")
+
+
+def read_articles(path: Path) -> Iterator[Article]:
+    """Reads one JSON Lines file, or every `*.jsonl` of a folder in name order.
+
+    Raises:
+        ValueError: a line is not the record of an article; the message gives file, line, field, value and rule.
+    """
+    for item in scan_articles(path):
+        if isinstance(item, ValueError):
+            raise item
+        yield item
 
 
 def write_articles(articles: Iterable[Article], path: Path) -> None:
