@@ -13,6 +13,7 @@ from conftest import ROOT
 from escalation import Score, Scorer, load, score
 from escalation.cli import main
 from escalation.model import shipped_models
+from training.card import figures_table, rewrite_readme
 
 pytestmark = pytest.mark.slow
 STORY = ROOT.parent / "shared" / "articles" / "pakistan-iran-2024-01-18.txt"
@@ -100,13 +101,10 @@ def test_a_name_does_not_decide(scorer: Scorer) -> None:
     assert min(scores) > 0.1
 
 
-def test_one_text_alone_and_in_a_batch(scorer: Scorer, sample: Score) -> None:
+def test_a_text_has_the_same_figures_whatever_it_is_scored_with(scorer: Scorer, sample: Score) -> None:
     texts = ["The army shelled the town.", sample.text, "A truce was signed on Monday."]
     together = scorer.score_many(texts)
-    for text, batched in zip(texts, together, strict=True):
-        alone = scorer.score(text)
-        assert batched.score == pytest.approx(alone.score, abs=0.05)
-        assert batched.label == alone.label
+    assert together == [scorer.score(text) for text in texts]
 
 
 def test_score_uses_the_default_model_and_keeps_it_loaded() -> None:
@@ -127,18 +125,26 @@ def test_the_card_and_metrics_came_with_the_model() -> None:
     assert 'name = "newswire-en"' in (folder / "train.toml").read_text()
 
 
+def test_the_readme_table_is_what_the_command_writes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    figures = json.loads((shipped_models()["newswire-en"] / "metrics.json").read_text())
+    assert rewrite_readme(readme, figures) == readme
+    assert figures_table(figures) in readme
+
+
 def test_models_command_lists_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     assert re.search(r"^newswire-en\t\d+\.\d+\.\d+\ten\t\d+\.\d MB\t", capsys.readouterr().out, flags=re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def story(scorer: Scorer) -> Score:
+    return scorer.score(STORY.read_text(encoding="utf-8"))
+
+
 @pytest.mark.skipif(not STORY.is_file(), reason="the story is not part of the project")
 class TestStory:
     """The story that the project started from."""
-
-    @pytest.fixture(scope="class")
-    def story(self, scorer: Scorer) -> Score:
-        return scorer.score(STORY.read_text(encoding="utf-8"))
 
     def test_label(self, story: Score) -> None:
         assert story.in_scope
@@ -152,7 +158,7 @@ class TestStory:
             ("several missiles hit a village", {"attack"}),
             ("strongly condemns the strikes", {"accuse"}),
             ("recalled its ambassador from Iran", {"sanction"}),
-            ("forcefully", {"threaten"}),
+            ("would meet any", {"threaten"}),
         ],
     )
     def test_phrase(self, story: Score, words: str, expected: set[str]) -> None:

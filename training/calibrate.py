@@ -24,7 +24,7 @@ from training.measure import ItemReading, SentenceReading, direction_class, inte
 COVERAGE = 0.9
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 THRESHOLDS = np.arange(0.2, 0.81, 0.05)
-POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.1, 0.3, 0.6)
+POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
 STRENGTH = 10.0  # inverse of the L2 penalty: the maps have two to four parameters
 
 
@@ -46,19 +46,20 @@ def conformal_width(errors: Array) -> float:
     return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else 1.0
 
 
-def best_thresholds(probabilities: Array, gold: NDArray[np.int64]) -> tuple[float, float]:
+def best_thresholds(probabilities: Array, gold: NDArray[np.int64], weight: Array | None = None) -> tuple[float, float]:
     """The pair of thresholds with the best macro-F1 of the four-class direction.
 
     Args:
         probabilities: `(n, 2)`.
         gold: `(n, 2)` 0 or 1.
+        weight: `(n,)` of each case; None is 1.
     """
     classes = [direction_class(*row) for row in gold]
     present = sorted(set(classes))
 
     def quality(pair: tuple[float, float]) -> float:
         guess = [direction_class(*row) for row in probabilities >= np.array(pair)]
-        return float(f1_score(classes, guess, labels=present, average="macro", zero_division=0.0))
+        return float(f1_score(classes, guess, labels=present, average="macro", sample_weight=weight, zero_division=0.0))
 
     found = max(itertools.product(THRESHOLDS, THRESHOLDS), key=lambda pair: (round(quality(pair), 4), -abs(pair[0] - 0.5) - abs(pair[1] - 0.5)))
     return round(float(found[0]), 2), round(float(found[1]), 2)
@@ -93,13 +94,15 @@ def fit_sentences(sentences: Sequence[SentenceReading], base: Calibration) -> Ca
     )
 
 
-def fit_weights(articles: Sequence[ItemReading], base: Calibration) -> Calibration:
-    """The sentence weights with the least squared error of the article score."""
+def fit_weights(articles: Sequence[ItemReading], singles: Sequence[SentenceReading], base: Calibration) -> Calibration:
+    """The sentence weights with the least squared error of the score, over articles and, together counting as much, over sentences scored alone."""
     gold = np.array([(a.item.severity or 0) / 10 for a in articles])
+    alone = np.array([(s.unit.severity or 0) / 10 for s in singles])
 
     def error(candidate: Calibration) -> float:
-        scores = [weigh_sentences(a.figures.direction, candidate) @ a.figures.score for a in articles]
-        return float(((np.array(scores) - gold) ** 2).mean())
+        scores = np.array([weigh_sentences(a.figures.direction, candidate) @ a.figures.score for a in articles])
+        single = np.array([weigh_sentences(s.direction[None], candidate)[0] * s.score for s in singles])
+        return float(((scores - gold) ** 2).mean() + ((single - alone) ** 2).mean())
 
     grid = itertools.product(POWERS, DECAYS, DOUBTS)
     return min((dataclasses.replace(base, relevance_power=p, position_decay=d, doubt=c) for p, d, c in grid), key=error)
@@ -142,13 +145,12 @@ def fit_articles(cases: Sequence[Case], base: Calibration) -> Calibration:
     maps = [fit_logistic(direction[:, chosen], gold[:, index], weight) for index, chosen in enumerate(columns)]
     scope_map = fit_logistic(scope, np.array([c.in_scope for c in cases]), weight)
     probabilities = np.stack([logistic(maps[i], *(direction[:, c] for c in columns[i])) for i in (0, 1)], axis=1)
-    whole = np.array([len(c.direction) > 1 for c in cases])
     return dataclasses.replace(
         base,
         article_escalation=maps[0],
         article_de_escalation=maps[1],
         article_scope=scope_map,
-        article_thresholds=best_thresholds(probabilities[whole], gold[whole]) if whole.any() else (0.5, 0.5),
+        article_thresholds=best_thresholds(probabilities, gold, weight),
     )
 
 
@@ -172,7 +174,8 @@ def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibratio
     fitted = fit_sentences([s for reading in interpret_all(items, raw, base) for s in reading.sentences], base)
     readings = interpret_all(items, raw, fitted)
     articles = [r for r in readings if r.item.label is not None and len(r.item.units) > 1]
-    fitted = fit_weights(articles, fitted)
+    singles = [s for reading in readings for s in reading.sentences if s.unit.severity is not None and s.unit.in_scope]
+    fitted = fit_weights(articles, singles, fitted)
     fitted = fit_articles(make_cases(articles, readings), fitted)
     errors = np.array(
         [abs(weigh_sentences(a.figures.direction, fitted) @ a.figures.score * bool(a.item.in_scope) - (a.item.severity or 0) / 10) for a in articles]

@@ -82,7 +82,7 @@ All figures are of the file that is shipped.
 {used}
 
 `corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch. `standoff` is AG's world news
-with labels of the project. Public text is not part of the project; who retrains gets it upstream:
+and BBC political articles with labels of the project. Public text is not part of the project; who retrains gets it upstream:
 
 | source | licence stated there | what |
 |---|---|---|

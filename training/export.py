@@ -92,7 +92,7 @@ class OnnxReader(NetworkReader):
         def run(ids: Any, mask: Any) -> Any:
             return self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
-        return read_batched(windows, run, **self._special)
+        return read_batched(windows, run, **self._special, batch_tokens=1)  # as the shipped model is read
 
 
 def check_fp32(network: NetworkReader, onnx: OnnxReader, items: list[Item]) -> float:
@@ -165,7 +165,8 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
     dev, test = (measurable(dataset.of_split(name)) for name in ("dev", "test"))
     torch_reader = NetworkReader(network, tokenizer, special, config.max_tokens)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) / "model"
+        folder.mkdir()
         export_onnx(network, folder / "fp32.onnx")
         onnx_reader = OnnxReader(folder / "fp32.onnx", tokenizer, special, config.max_tokens)
         data = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else describe(dataset)

@@ -12,6 +12,8 @@ from tokenizers import Tokenizer
 from escalation.model import Tokens, encode, read_batched
 from training.network import EvidenceNetwork
 
+BATCH_TOKENS = 8192
+
 
 class NetworkReader:
     """The `escalation.reading.Reader` of a torch network."""
@@ -27,7 +29,7 @@ class NetworkReader:
     def read_windows(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
         """See `escalation.model.Model.read_windows`."""
         self._network.eval()
-        return read_batched(windows, self._run, **self._special)
+        return read_batched(windows, self._run, **self._special, batch_tokens=BATCH_TOKENS)
 
     @torch.inference_mode()
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
