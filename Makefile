@@ -26,6 +26,7 @@ lint: $(VENV)/dev
 train: $(VENV)/dev
 	$(BIN)/python -m training.train training/configs/newswire-en.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
+	$(BIN)/python -m training.card README.md
 
 picture: $(VENV)/score
 	$(BIN)/escalation score tests/data/sample.txt --svg docs/sample.svg >/dev/null

@@ -12,7 +12,6 @@ from escalation.signals import ESCALATION
 
 RED, GREEN, GREY, BOLD, UNDERLINE, RESET = "\x1b[31m", "\x1b[32m", "\x1b[90m", "\x1b[1m", "\x1b[4m", "\x1b[0m"
 STRONGEST = 5  # phrases named in the verdict
-NEGLIGIBLE = 0.005  # share of the score below which a negated phrase is a mere denial
 CSS = (
     ".esc{font:16px/1.6 Georgia,serif;max-width:46em;color:#1b1b1b;background:#fff;padding:1em}"
     ".esc p.v{font:14px/1.4 system-ui,sans-serif;margin:0 0 1em}"
@@ -28,13 +27,8 @@ CSS = (
 
 
 def is_counted(highlight: Highlight) -> bool:
-    """Whether the phrase moves the score.
-
-    What is historical, figurative or out of scope is seen and not counted; so is a denial ("denied firing"), which is negated and carries next to nothing.
-    """
-    if highlight.status in ("historical", "figurative") or highlight.score == 0:
-        return False
-    return highlight.status != "negated" or abs(highlight.score) >= NEGLIGIBLE
+    """Whether the phrase moves the score; what is historical, figurative or out of scope is seen and not counted."""
+    return highlight.status not in ("historical", "figurative") and highlight.score != 0
 
 
 def is_escalation(highlight: Highlight) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import re
 from xml.etree import ElementTree
 
 import pytest
 
-from escalation import Highlight, Scorer
-from escalation.render import is_counted, pieces, to_html, to_page, to_svg, to_terminal
+from escalation import Scorer
+from escalation.render import pieces, to_html, to_page, to_svg, to_terminal
 
 NASTY = 'The army <script>alert("x")</script> attacked & "recalled" the \'envoy\'. A truce > war.\n\nIt said: </div>.'
 
@@ -63,13 +62,10 @@ def test_terminal_lets_no_control_sequence_through(tiny: Scorer) -> None:
     assert "\r" not in shown
 
 
-def test_what_is_out_of_scope_or_denied_is_seen_and_not_counted(tiny: Scorer) -> None:
+def test_what_is_out_of_scope_is_seen_and_not_counted(tiny: Scorer) -> None:
     shown = to_terminal(tiny.score("The striker attacked the goal. Football, striker, football. The football striker."), colour=False)
     assert "[·attacked·](attack)" in shown
-    denial = Highlight("denied firing", 0, 13, "attack", "escalation", "negated", 0.001)
-    assert not is_counted(denial)
-    assert is_counted(dataclasses.replace(denial, score=0.1))
-    assert is_counted(dataclasses.replace(denial, status="asserted"))
+    assert "\n  " not in shown  # no strongest phrases
 
 
 def test_strongest_phrases_come_largest_first(tiny: Scorer) -> None:

@@ -14,9 +14,9 @@ from escalation.calibration import Calibration
 from escalation.evidence import Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
 from escalation.reading import Reader, Reading, read
 from escalation.signals import ESCALATION, LABELS, SIGNALS
+from training.corpus.agreement import IOU, overlap
 from training.data import QUADS, Item, Span, Unit
 
-IOU = 0.5
 BATCH = 64  # items read at once
 
 
@@ -83,12 +83,6 @@ def interpret_all(items: Sequence[Item], readings: Sequence[Reading], calibratio
 def direction_class(escalation: bool, de_escalation: bool) -> int:
     """0 neutral, 1 escalation, 2 de-escalation, 3 mixed."""
     return int(escalation) + 2 * int(de_escalation)
-
-
-def overlap(a: tuple[int, int], b: tuple[int, int]) -> float:
-    """Intersection over union of two character spans."""
-    shared = min(a[1], b[1]) - max(a[0], b[0])
-    return max(0.0, shared / (max(a[1], b[1]) - min(a[0], b[0])))
 
 
 def match_spans(found: Sequence[tuple[int, int, int, int]], gold: Sequence[Span], *, signal: bool) -> list[tuple[tuple[int, int, int, int], Span]]:

@@ -30,7 +30,7 @@ from training.measure import measurable, measure, read_raw
 from training.network import EvidenceNetwork, load_encoder, resolve_encoder
 from training.reader import NetworkReader
 
-CHECKPOINT, STATE, BEST, DATA = "checkpoint.safetensors", "state.json", "best.safetensors", "data.json"
+CHECKPOINT, STATE, BEST, DATA, STEPS = "checkpoint.safetensors", "state.json", "best.safetensors", "data.json", "steps.jsonl"
 STEER = "steer"  # the dev figure that chooses the best epoch; see training/measure.py
 
 
@@ -119,6 +119,12 @@ def restore_checkpoint(folder: Path, network: EvidenceNetwork, optimizer: torch.
     return Progress(**state["progress"])
 
 
+def keep_lines(path: Path, count: int) -> None:
+    """Cuts a log back to its first `count` lines: what a killed run logged behind its last checkpoint is done again."""
+    if path.is_file():
+        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
+
+
 class Trainer:
     """A run: everything that the loop needs at hand."""
 
@@ -166,8 +172,9 @@ class Trainer:
         """The loop."""
         torch.manual_seed(self.config.seed)
         progress = restore_checkpoint(self.folder, self.network, self.optimizer, self.config)
+        keep_lines(self.folder / STEPS, progress.done)
         total = sum(len(self.batches(epoch)) for epoch in range(self.config.epochs))
-        with tqdm(total=total, initial=progress.done, unit="step", desc=self.config.name) as bar, (self.folder / "steps.jsonl").open("a") as log:
+        with tqdm(total=total, initial=progress.done, unit="step", desc=self.config.name) as bar, (self.folder / STEPS).open("a") as log:
             while progress.epoch < self.config.epochs:
                 batches = self.batches(progress.epoch)
                 while progress.step < len(batches):
