@@ -107,7 +107,9 @@ def test_a_killed_run_resumes_to_the_same_weights(encoder: Path, dataset: Datase
     for name in ("best.safetensors", "checkpoint.safetensors"):
         a, b = load_file(whole / name), load_file(broken / name)
         assert all(torch.equal(a[key], b[key]) for key in a if key.startswith(("encoder", "head", "network", "optimizer")))
-    steps = [[{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "steps.jsonl").open()] for run in (whole, broken)]
+    steps = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (run / "steps.jsonl").read_text().splitlines()] for run in (whole, broken)
+    ]
     assert steps[0] == steps[1]
     assert [step["step"] for step in steps[0]] == list(range(1, len(steps[0]) + 1))
 
