@@ -17,10 +17,12 @@ from training.corpus.duplicates import find_straddling, read_evaluation
 from training.corpus.hub import sentence_rows, to_datasets
 from training.corpus.markup import parse_articles
 from training.corpus.reader import labelled_score
-from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, Article, Phrase, Sentence, read_articles
-from training.corpus.standoff import StandoffPhrase, StandoffUnit, write_units
+from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, STANDOFF, Article, Phrase, Sentence, read_articles
+from training.corpus.standoff import StandoffPhrase, StandoffUnit, read_units, to_sentence, write_units
+from training.corpus.validate import sentence_problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 from training.invariance import measure_spread
+from training.sources import SOURCES, read_source
 
 CORPORA = ROOT.parent / "shared" / "corpora"
 
@@ -130,6 +132,10 @@ def test_standoff_labels_fit_the_public_text_and_agree_with_gold() -> None:
     found, _ = gold.compare_with_gold(CORPORA)
     assert found.units >= 1000
     assert found.binary >= 0.95
+    for name in SOURCES:
+        rows = {row["id"]: row for row in read_source(name, CORPORA)}
+        for unit in (unit for unit in read_units(STANDOFF) if unit.corpus == name):
+            assert list(sentence_problems(to_sentence(unit, rows[unit.row][unit.field]))) == [], unit
     pairs = agreement.standoff_pairs(CORPORA)
     ours, theirs = ([s for both in pairs.values() for s in both[side]] for side in (0, 1))
     assert compare(ours, theirs).direction_alpha >= 0.8
