@@ -15,6 +15,7 @@ from training.corpus.markup import MarkupError, format_article, parse_articles
 from training.corpus.schema import ARTICLES, Article, article_to_dict, read_articles, write_articles
 from training.corpus.standoff import parse_line
 from training.corpus.validate import problems
+from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 
 DRAFT = """=== article
 scenario: lake-patrol
@@ -177,10 +178,21 @@ def test_the_corpus_is_valid_and_as_large_as_promised() -> None:
     inside = [article for article in articles if article.in_scope]
     assert len(inside) >= 350
     assert len({article.scenario for article in inside}) >= 120
-    assert len(articles) - len(inside) >= 90
-    assert sum(len(article.sentences) for article in articles) >= 6500
-    status = Counter(p.status for a in articles for s in a.sentences for p in s.phrases)
-    assert min(status[name] for name in ("hypothetical", "negated", "historical", "figurative")) >= 300
+    assert len(articles) - len(inside) >= 150
+    sentences = [sentence for article in articles for sentence in article.sentences]
+    assert len(sentences) >= 6500
+    assert sum(sentence.de_escalation for sentence in sentences) >= 1500
+    assert sum(sentence.direction == "mixed" for sentence in sentences) >= 250
+    assert minimal_pairs(articles) >= 400
+    assert wordings(articles, "restrain") >= 200
+    status = Counter(phrase.status for sentence in sentences for phrase in sentence.phrases)
+    assert min(status[name] for name in ("hypothetical", "negated", "historical")) >= 400
+
+
+def test_the_corpus_is_written_and_not_stamped_out() -> None:
+    articles = list(read_articles(ARTICLES))
+    assert repeated_runs(articles) < 0.03
+    assert distinct_openings(articles) > 0.85
 
 
 def test_names_are_many_and_well_formed() -> None:
