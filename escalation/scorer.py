@@ -96,17 +96,13 @@ class Scorer:
                 checked.append(check_text(text))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"text {position}: {error}") from error
-        results: list[Score] = []
-        if show_progress_bar:
-            from tqdm import tqdm
+        from tqdm import tqdm  # here: a single text never needs it
 
-            with tqdm(total=len(checked), unit="article") as progress:
-                for start in range(0, len(checked), batch_size):
-                    results += self._score_batch(checked[start : start + batch_size])
-                    progress.update(len(results) - progress.n)
-            return results
-        for start in range(0, len(checked), batch_size):
-            results += self._score_batch(checked[start : start + batch_size])
+        results: list[Score] = []
+        with tqdm(total=len(checked), unit="article", disable=not show_progress_bar) as progress:
+            for start in range(0, len(checked), batch_size):
+                results += self._score_batch(checked[start : start + batch_size])
+                progress.update(len(checked[start : start + batch_size]))
         return results
 
     def _score_batch(self, texts: Sequence[str]) -> list[Score]:

@@ -19,7 +19,7 @@ from training.corpus.markup import parse_articles
 from training.corpus.reader import labelled_score
 from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, STANDOFF, Article, Phrase, Sentence, read_articles
 from training.corpus.standoff import StandoffPhrase, StandoffUnit, read_units, to_sentence, write_units
-from training.corpus.validate import sentence_problems
+from training.corpus.validate import article_problems, sentence_problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 from training.invariance import measure_spread
 from training.sources import SOURCES, read_source
@@ -73,6 +73,7 @@ def test_a_quarter_of_the_articles_is_labelled_twice_and_the_labellers_agree() -
     found = compare(ours, theirs)
     assert found.direction_alpha >= 0.8
     assert found.severity_alpha >= 0.8
+    assert [problem for article in read_articles(SECOND) for problem in article_problems(article)] == []
     first = {a.id: a for a in read_articles(ARTICLES)}
     assert all([s.text for s in a.sentences] == [s.text for s in first[a.id].sentences] for a in read_articles(SECOND))
 

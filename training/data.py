@@ -170,11 +170,6 @@ def standoff_unit(label: StandoffUnit, text: str, **known: Any) -> Unit:
     return unit_from_sentence(sentence.text, sentence, sentence.phrases, **known)
 
 
-def signal_or_none(name: str | None) -> int | None:
-    """Index of a signal."""
-    return None if name is None else SIGNAL_INDEX[name]
-
-
 def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]]) -> list[tuple[str, str, str, tuple[Unit, ...], bool | None]]:
     """Rows of the public corpora as `(source, id, split key, units, in scope)`; stand-off labels are put on where there are any."""
     rows: list[tuple[str, str, str, tuple[Unit, ...], bool | None]] = []

@@ -6,16 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escalation.evidence import DIRECTION_LOGITS, SIGNAL_LOGITS
-from escalation.signals import DE_ESCALATION, ESCALATION, SIGNALS
+from escalation.evidence import DIRECTION_LOGITS, SIGNAL_LOGITS, STATUS_LOGITS
+from escalation.signals import SIGNALS
 from training.batches import UNKNOWN, Batch
 from training.config import LossWeights
 from training.data import QUADS
-from training.network import pool_tokens, status_logits
+from training.network import pool_tokens
 
 QUAD_OF_SIGNAL = torch.tensor([QUADS.index(signal.quad) for signal in SIGNALS])
 EVENT_SIGNALS = torch.tensor([signal.plover is not None for signal in SIGNALS])
-DIRECTION_OF_SIGNAL = torch.tensor([[ESCALATION, DE_ESCALATION].index(signal.direction) for signal in SIGNALS])
 EDGE = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms
 
 
@@ -61,7 +60,7 @@ def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
             F.binary_cross_entropy_with_logits(kept[:, DIRECTION_LOGITS], batch.counted.nan_to_num(), reduction="none"),
             in_phrase[:, None] & ~batch.counted.isnan(),
         ),
-        "phrase_status": F.cross_entropy(status_logits(kept), batch.status, ignore_index=UNKNOWN, reduction="sum")
+        "phrase_status": F.cross_entropy(kept[:, STATUS_LOGITS], batch.status, ignore_index=UNKNOWN, reduction="sum")
         / (batch.status != UNKNOWN).sum().clamp(min=1),
         "direction": binary(pools.direction, batch.direction),
         "severity": mean_known(F.smooth_l1_loss(pools.severity, batch.severity.nan_to_num(), reduction="none", beta=0.1), ~batch.severity.isnan()),

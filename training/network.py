@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from escalation.evidence import DIRECTION_LOGITS, DOUBT, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS, TINY
+from escalation.evidence import DIRECTION_LOGITS, DOUBT, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, TINY
 
 
 def resolve_encoder(name: str) -> str:
@@ -103,8 +103,3 @@ def pool_tokens(logits: Tensor, sentence: Tensor, n_sentences: int) -> SentenceP
         pooled[:, :2], pooled[:, 2:], segment_sum(signed, sentence, n_sentences) / mass,
         segment_sum(logits[:, SCOPE_LOGIT], sentence, n_sentences) / count,
     )  # fmt: skip
-
-
-def status_logits(logits: Tensor) -> Tensor:
-    """The status columns."""
-    return logits[..., STATUS_LOGITS]

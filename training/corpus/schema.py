@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int | None": ((int, type(None)), "a whole number or null"),
     "bool": ((bool,), "true or false"),
     "dict[str, str]": ((dict,), "an object"),
-    "dict[str, Any]": ((dict,), "an object"),
     "tuple[Phrase, ...]": ((list,), "a list"),
     "tuple[Sentence, ...]": ((list,), "a list"),
 }
@@ -82,7 +81,6 @@ class Article:
     slots: dict[str, str]
     sentences: tuple[Sentence, ...]
     note: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
 
 
 def check_fields(record: Any, cls: type, where: str) -> Iterator[str]:
@@ -128,9 +126,8 @@ def article_from_dict(record: Any) -> Article:
 def article_to_dict(article: Article) -> dict[str, Any]:
     """The JSON record of an article; fields that hold their default are left out."""
     record = asdict(article)
-    for name in ("note", "meta"):
-        if not record[name]:
-            del record[name]
+    if not record["note"]:
+        del record["note"]
     for sentence in record["sentences"]:
         sentence["phrases"] = [{k: v for k, v in phrase.items() if v is not None} for phrase in sentence["phrases"]]
     return record
