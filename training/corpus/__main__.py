@@ -185,6 +185,15 @@ def sample(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    """Writes a split as one labelled file for `escalation evaluate`."""
+    from training.corpus.export import write_split
+    from training.data import load_dataset
+
+    print(f"{args.out}: {write_split(load_dataset(args.corpora), args.split, args.out)} texts")
+    return 0
+
+
 def show(args: argparse.Namespace) -> int:
     """Prints an article as markup."""
     for article in read_articles(ARTICLES):
@@ -218,6 +227,11 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--seed", type=int, help="the same number gives the same article")
     command.add_argument("--html", type=Path, help="also write it as a page")
     command.set_defaults(run=sample)
+    command = commands.add_parser("export", help="write a split as one labelled file for escalation evaluate")
+    command.add_argument("out", type=Path, help="JSON Lines file to write; it holds public text, so don't commit it")
+    command.add_argument("--split", choices=("train", "dev", "test"), default="dev")
+    command.add_argument("--corpora", type=Path, help="folder with the public corpora; without it the project's own articles alone")
+    command.set_defaults(run=export)
     command = commands.add_parser("show", help="print an article as markup")
     command.add_argument("id")
     command.set_defaults(run=show)
