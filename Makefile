@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 CORPORA ?= ../shared/corpora
 
-.PHONY: score test core lint train picture clean
+.PHONY: score test core lint train results picture clean
 
 score: $(VENV)/score
 	@$(BIN)/escalation score tests/data/sample.txt
@@ -22,11 +22,28 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Retrains the shipped model from nothing; CORPORA is a folder with the public corpora (training/README.md).
+# Retrains the shipped model from nothing: a teacher, what it says of the training text, a first model, and the model that learns from both.
+# CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face name or a folder.
+TEACHER ?= sentence-transformers/all-mpnet-base-v2
+CONFIGS := training/configs
 train: $(VENV)/dev
-	$(BIN)/python -m training.train training/configs/newswire-en.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
+	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-start.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
-	$(BIN)/python -m training.card README.md
+	$(MAKE) results
+
+# Evaluates the shipped model on the project's dev and test parts, beside the baselines; rewrites the tables of the README and the model's card.
+BASELINES := --against baseline:tfidf --against baseline:petrarch --against baseline:vader --against baseline:majority
+results: $(VENV)/dev
+	@mkdir -p build
+	$(BIN)/python -m training.corpus export build/train.jsonl --split train --corpora $(CORPORA)
+	$(BIN)/python -m training.corpus export build/dev.jsonl --split dev --corpora $(CORPORA)
+	$(BIN)/python -m training.corpus export build/test.jsonl --split test --corpora $(CORPORA)
+	$(BIN)/escalation evaluate build/dev.jsonl $(BASELINES) --train build/train.jsonl --patterns $(CORPORA)/cameo_verb_patterns.txt --json build/dev-report.json --report build/dev-report.html
+	$(BIN)/escalation evaluate build/test.jsonl --no-behaviour --json build/test-report.json --report build/test-report.html
+	$(BIN)/python -m training.results README.md models/newswire-en/README.md --dev build/dev-report.json --test build/test-report.json --to docs/results.json
 
 picture: $(VENV)/score
 	$(BIN)/escalation score tests/data/sample.txt --svg docs/sample.svg >/dev/null

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 from escalation import __version__
+from escalation.evaluation.command import add_commands
 from escalation.result import Score
 
-OK, SOME_FAILED, USAGE = 0, 1, 2
+OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def read_text(name: str) -> str:
@@ -97,6 +98,35 @@ def write_outputs(args: argparse.Namespace, scored: list[tuple[str, Score]]) -> 
     return True
 
 
+def run_batch(args: argparse.Namespace) -> int:
+    """`escalation batch`: scores files of articles."""
+    options = {
+        "text_column": args.text, "id_column": args.id, "level": args.level, "prefix": args.prefix, "model": args.model, "threads": args.threads,
+        "input_format": args.input_format, "output_format": args.format, "overwrite": args.overwrite, "show_progress_bar": sys.stderr.isatty(),
+    }  # fmt: skip
+    again = "" if args.output == "-" else "; what is done is kept, and the same command goes on from there"
+    try:
+        if args.engine == "ray":
+            from escalation.cluster import score_files_on_ray
+
+            done = score_files_on_ray(args.inputs, args.output, address=args.address, workers=args.workers, **options)
+        else:
+            from escalation.batch import score_files
+
+            done = score_files(args.inputs, args.output, **options)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt:
+        print(f"stopped{again}", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        failed = isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, FileExistsError))
+        return SOME_FAILED if failed else USAGE
+    print(done.summary(), file=sys.stderr)
+    return OK
+
+
 def run_models(_: argparse.Namespace) -> int:
     """`escalation models`: the shipped models."""
     from escalation.model import check_integrity, shipped_models
@@ -111,6 +141,30 @@ def run_models(_: argparse.Namespace) -> int:
             failed = True
             print(f"error: {name}: {error}", file=sys.stderr)
     return SOME_FAILED if failed else OK
+
+
+def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The options of `escalation batch`."""
+    batch = commands.add_parser(
+        "batch", help="score files of articles: JSON Lines, CSV, Parquet",
+        description="Scores files of articles, a row each. Stopped at any moment and given again, the same command goes on where it was.",
+        epilog="exit codes: 0 done (broken rows are in OUT.rejects.jsonl), 1 a file could not be read or written on, 2 wrong use or no model, 130 stopped",
+    )  # fmt: skip
+    batch.add_argument("inputs", nargs="+", metavar="IN", help="file, folder or pattern; .jsonl, .csv, .parquet, also .gz and .zst; - is standard input")
+    batch.add_argument("-o", "--output", required=True, metavar="OUT", help="file, its format by suffix; - is standard output; with --engine ray a folder")
+    batch.add_argument("--text", default="text", metavar="COLUMN", help="column that holds the article (default: text)")
+    batch.add_argument("--id", metavar="COLUMN", help="column that each row must have; like all columns it is kept")
+    batch.add_argument("--level", choices=("article", "sentence", "highlight"), default="article", help="what a row of the output is (default: article)")
+    batch.add_argument("--prefix", default="", help="put before the names of our columns, for inputs that have columns of the same name")
+    batch.add_argument("--input-format", metavar="FORMAT", help="jsonl, csv or parquet, where the suffix does not say")
+    batch.add_argument("--format", metavar="FORMAT", help="the same for the output")
+    batch.add_argument("--overwrite", action="store_true", help="replace an output that is there; forget another command's journal")
+    batch.add_argument("--model", default="newswire-en", help="name of a shipped model, or a model folder")
+    batch.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
+    batch.add_argument("--engine", choices=("local", "ray"), default="local", help="where to run: here, or on a Ray cluster")
+    batch.add_argument("--address", help="of the Ray cluster (default: the one this machine is in, else a local one)")
+    batch.add_argument("--workers", type=int, help="most workers on the cluster (default: as many as it has room for)")
+    batch.set_defaults(run=run_batch)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -130,6 +184,8 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
     score.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour the terminal (default: where it is one)")
     score.set_defaults(run=run_score)
+    add_batch(commands)
+    add_commands(commands)
     models = commands.add_parser("models", help="list the shipped models")
     models.set_defaults(run=run_models)
     return top

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escalation.calibration import Array, Calibration, logistic, logit, sigmoid
-from escalation.signals import SIGNALS, STATUSES
+from escalation.signals import SIGNALS, STATUS_INDEX, STATUSES
 
 N_SIGNALS = len(SIGNALS)
 # Columns of the network's output, per token: no signal + 16 signals | 5 statuses | escalation, de-escalation | severity | scope
@@ -32,6 +32,7 @@ SEVERITY_LOGIT = DIRECTION_LOGITS.stop
 SCOPE_LOGIT = SEVERITY_LOGIT + 1
 N_LOGITS = SCOPE_LOGIT + 1
 DOUBT = 0.5  # half a token's worth of "nothing was said" in the denominator of a sentence's severity
+UNCOUNTED = tuple(STATUS_INDEX[status] for status in ("historical", "figurative"))  # seen, not counted (codebook section 3)
 TINY = 1e-6
 FLOOR = 1e-4  # a word's probabilities count as at least this in the decoding: no single word can forbid a phrase
 SILENCE = 0.05  # where no token reaches this there is no phrase: saves decoding most sentences
@@ -120,21 +121,22 @@ def label_words(signal: Array, calibration: Calibration) -> NDArray[np.int64]:
     """
     none = np.clip(1.0 - signal.sum(axis=1, keepdims=True), TINY, 1.0)
     bias = np.log(calibration.phrase_threshold / (1.0 - calibration.phrase_threshold))
-    emission = np.log(np.maximum(np.concatenate([none, signal], axis=1), FLOOR))
+    # A signal that no word has above the floor can't win; few are left, and plain lists are then faster than arrays of a handful of numbers.
+    active = np.flatnonzero(np.concatenate([[True], signal.max(axis=0) > FLOOR]))
+    emission = np.log(np.maximum(np.concatenate([none, signal], axis=1)[:, active], FLOOR))
     emission[:, 0] += bias
-    labels = np.arange(emission.shape[1])
-    came_from = np.empty(emission.shape, dtype=np.int64)
-    total = emission[0]
-    for word in range(1, len(emission)):
-        best = int(total.argmax())
+    rows = emission.tolist()
+    labels = range(len(active))
+    total, came_from = rows[0], []
+    for row in rows[1:]:
+        best = max(labels, key=total.__getitem__)
         changed = total[best] - calibration.switch_cost
-        came_from[word] = np.where(total >= changed, labels, best)
-        total = np.maximum(total, changed) + emission[word]
-    path = np.empty(len(emission), dtype=np.int64)
-    path[-1] = total.argmax()
-    for word in range(len(emission) - 1, 0, -1):
-        path[word - 1] = came_from[word, path[word]]
-    return path - 1
+        came_from.append([label if total[label] >= changed else best for label in labels])
+        total = [max(before, changed) + now for before, now in zip(total, row, strict=True)]
+    path = [max(labels, key=total.__getitem__)]
+    for sources in reversed(came_from):
+        path.append(sources[path[-1]])
+    return active[path[::-1]] - 1
 
 
 def find_phrases(tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], first: int, last: int, calibration: Calibration) -> list[Phrase]:
@@ -178,12 +180,12 @@ def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Se
     Args:
         tokens: figures of the tokens of the text.
         bounds: `(n_sentences + 1,)` first token of each sentence, and the number of tokens.
-        phrases: those of the text; tokens outside them carry no share of the score.
+        phrases: those of the text; tokens outside them carry no share of the score, nor do tokens of historical and figurative ones.
         calibration: the model's.
     """
     counted = np.zeros(len(tokens.severity))
     for phrase in phrases:
-        counted[phrase.first : phrase.last] = 1.0
+        counted[phrase.first : phrase.last] = phrase.status not in UNCOUNTED
     evidence = tokens.direction * counted[:, None]
     signed = (evidence[:, 0] - evidence[:, 1]) * tokens.severity
     mass = DOUBT + segment_sum(evidence.sum(axis=1), bounds)

@@ -69,19 +69,25 @@ def strongest(score: Score) -> list[Highlight]:
     return sorted(counted, key=lambda highlight: -abs(highlight.score))[:STRONGEST]
 
 
-def to_html(score: Score) -> str:
-    """One `<div>` with its style, no script, no network; phrases as `<mark>` with signal and status, readable without colour."""
+def highlights_to_html(text: str, highlights: tuple[Highlight, ...]) -> str:
+    """The text, escaped, its phrases as `<mark>` with signal and status, readable without colour."""
     parts = []
-    for text, highlight in pieces(score.text, score.highlights):
+    for piece, highlight in pieces(text, highlights):
         if highlight is None:
-            parts.append(html.escape(text))
+            parts.append(html.escape(piece))
             continue
         kind = "seen" if not is_counted(highlight) else "up" if is_escalation(highlight) else "down"
         arrow = {"up": "▲", "down": "▼", "seen": "·"}[kind]
         title = html.escape(f"{describe(highlight)} · {highlight.direction} · share {highlight.score:+.3f}", quote=True)
-        parts.append(f'<mark class="{kind}" title="{title}">{html.escape(text)}<sub>{arrow} {html.escape(describe(highlight))}</sub></mark>')
+        parts.append(f'<mark class="{kind}" title="{title}">{html.escape(piece)}<sub>{arrow} {html.escape(describe(highlight))}</sub></mark>')
+    return "".join(parts)
+
+
+def to_html(score: Score) -> str:
+    """One `<div>` with its style, no script, no network; phrases as `<mark>` with signal and status, readable without colour."""
     notes = "".join(f"<br>{html.escape(warning)}" for warning in score.warnings)
-    return f'<div class="esc"><style>{CSS}</style><p class="v"><b>{html.escape(verdict(score))}</b>{notes}</p><div class="t">{"".join(parts)}</div></div>'
+    marked = highlights_to_html(score.text, score.highlights)
+    return f'<div class="esc"><style>{CSS}</style><p class="v"><b>{html.escape(verdict(score))}</b>{notes}</p><div class="t">{marked}</div></div>'
 
 
 def to_page(scores: list[tuple[str, Score]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from escalation.calibration import Calibration
 from escalation.evidence import (
     ArticleFigures,
     Phrase,
@@ -58,6 +59,16 @@ class Scorer:
         self._calibration = model.config.calibration
         self._name = f"{model.config.name} {model.config.version}"
 
+    @property
+    def name(self) -> str:
+        """Name and version of the model."""
+        return self._name
+
+    @property
+    def calibration(self) -> Calibration:
+        """The numbers that turn evidence into calibrated figures."""
+        return self._calibration
+
     def score(self, text: str) -> Score:
         """Scores one article.
 
@@ -98,23 +109,28 @@ class Scorer:
                 raise type(error)(f"text {position}: {error}") from error
         from tqdm import tqdm  # here: a single text never needs it
 
-        results: list[Score] = []
-        with tqdm(total=len(checked), unit="article", disable=not show_progress_bar) as progress:
-            for start in range(0, len(checked), batch_size):
-                results += self._score_batch(checked[start : start + batch_size])
-                progress.update(len(checked[start : start + batch_size]))
-        return results
+        different = list(dict.fromkeys(checked))  # a text that occurs twice is scored once
+        results: dict[str, Score] = {}
+        with tqdm(total=len(different), unit="article", disable=not show_progress_bar) as progress:
+            for start in range(0, len(different), batch_size):
+                batch = different[start : start + batch_size]
+                results |= zip(batch, self._score_batch(batch), strict=True)
+                progress.update(len(batch))
+        return [results[text] for text in checked]
 
     def _score_batch(self, texts: Sequence[str]) -> list[Score]:
         """Reads the texts that can be read together; the others get their neutral result."""
         languages = [detect_language(text) for text in texts]
         spans = [split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True)]
-        read_texts = [(text, found) for text, found in zip(texts, spans, strict=True) if found]
-        readings = iter(read(self._model, [[text[start:end] for start, end in found] for text, found in read_texts]))
+        readings = iter(self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found]))
         return [
-            self._figures(text, found, next(readings)) if found else self._unread(text, language)
+            self.figures(text, found, next(readings)) if found else self._unread(text, language)
             for text, found, language in zip(texts, spans, languages, strict=True)
         ]
+
+    def read(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[Reading]:
+        """Runs the network over texts whose sentences are known, as `(text, [(start, end), ...])`; the evidence of every token, before any figure."""
+        return read(self._model, [[text[start:end] for start, end in spans] for text, spans in texts])
 
     def _unread(self, text: str, language: str | None) -> Score:
         """The neutral result of a text that is not scored."""
@@ -131,8 +147,8 @@ class Scorer:
             Coverage(0, len(text), 0, tokens), language, (warning,), self._name,
         )  # fmt: skip
 
-    def _figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
-        """Evidence to figures for one text."""
+    def figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
+        """Evidence to figures for one text, its sentences `spans` and what `read` gave of it."""
         tokens = read_logits(reading.logits)
         words, is_word = reading.words, reading.is_word
         phrases = [
@@ -145,7 +161,7 @@ class Scorer:
         highlights = tuple(
             highlight
             for index, span in enumerate(spans)
-            for highlight in self._highlights(text, span[0], index, reading, phrases[index], sentences.share * article.weight[index])
+            for highlight in self._highlights(text, span[0], index, reading, phrases[index], sentences.share, float(article.weight[index]))
         )
         return self._article(text, article, sentences, scored, highlights, reading)
 
@@ -173,19 +189,21 @@ class Scorer:
             choose_label(figures.direction[index], self._calibration.sentence_thresholds, in_scope=in_scope),
             _by_direction(figures.direction[index]), _interval(figures.score[index], self._calibration.sentence_interval), in_scope,
             {name: float(value) for name, value in zip(SIGNAL_NAMES, figures.signal[index], strict=True)},
-            self._highlights(text, span[0], index, reading, phrases, figures.share),
+            self._highlights(text, span[0], index, reading, phrases, figures.share, 1.0),
             Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens),
         )  # fmt: skip
 
-    def _highlights(self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray) -> tuple[Highlight, ...]:
-        """Phrases to characters; `start` is where the sentence begins in the text."""
+    def _highlights(
+        self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray, weight: float
+    ) -> tuple[Highlight, ...]:
+        """Phrases to characters; `start` is where the sentence begins in the text, `weight` that of the sentence in what the highlights add up to."""
         offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
         found = []
         for phrase in phrases:
             first = start + int(offsets[phrase.first - first_token, 0])
             last = start + int(offsets[phrase.last - 1 - first_token, 1])
             signal = SIGNALS[phrase.signal]
-            value = _plain(share[phrase.first : phrase.last].sum())
+            value = _plain(share[phrase.first : phrase.last].sum() * weight)
             found.append(Highlight(text[first:last], first, last, signal.name, signal.direction, STATUSES[phrase.status], value))
         return tuple(found)
 
@@ -204,18 +222,20 @@ def _interval(score: float, half_width: float) -> tuple[float, float]:
     return max(-1.0, float(score) - half_width), min(1.0, float(score) + half_width)
 
 
-def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None) -> Scorer:
+def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu") -> Scorer:
     """Loads a model from disk; never touches the network.
 
     Args:
         model: name of a shipped model, or path to a model folder.
         threads: for the network; None takes every core this process may use.
+        device: `"cpu"`, or `"cuda"` for an NVIDIA GPU, which needs the package onnxruntime-gpu in place of onnxruntime. Int8 is made for CPUs: for a GPU
+            export the model with `--precision fp32`.
 
     Raises:
         FileNotFoundError: no such model, or one of its files is missing.
-        ValueError: a file was changed, the model is foreign, or `threads` is below 1.
+        ValueError: a file was changed, the model is foreign, `threads` is below 1, or the device is unknown or not there.
     """
-    return Scorer(Model(find_model(model), threads=threads))
+    return Scorer(Model(find_model(model), threads=threads, device=device))
 
 
 @functools.cache

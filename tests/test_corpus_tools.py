@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from training.corpus import agreement, gold
 from training.corpus.__main__ import main
 from training.corpus.agreement import compare, with_labels
 from training.corpus.duplicates import find_straddling, read_evaluation
+from training.corpus.fill import fill
 from training.corpus.hub import sentence_rows, to_datasets
 from training.corpus.markup import parse_articles
 from training.corpus.reader import labelled_score
@@ -171,3 +173,21 @@ def test_spread_over_names_by_hand(tiny: Scorer) -> None:
     steady = article("x", "y", "E 9 | {A} [attacked|attack] the border.", "N 0 | The army said it.")
     found = measure_spread(tiny, [steady], 5)
     assert (found["sentences"], found["mean_spread"], found["label_changes"]) == (1, pytest.approx(0.0, abs=1e-5), 0.0)
+
+
+def test_the_behaviour_suite_never_trains() -> None:
+    from escalation.evaluation.behaviour import read_cases
+    from training.splits import NEAR, shingles
+
+    held: dict[str, set[str]] = {}
+    for case in read_cases():
+        for text in case.texts:
+            for shingle in shingles(text):
+                held.setdefault(shingle, set()).add(text)
+    sizes = {text: len(shingles(text)) for texts in held.values() for text in texts}
+    near = []
+    for article in read_articles(ARTICLES):
+        for filled in fill(article, "suite"):
+            shared = Counter(text for shingle in shingles(filled.text) for text in held.get(shingle, ()))
+            near += [(article.id, text) for text, count in shared.items() if count >= NEAR * min(sizes[text], len(shingles(filled.text)))]
+    assert near == []

@@ -151,7 +151,9 @@ def test_a_behaviour_case_says_what_is_wrong(tiny: Scorer) -> None:
     result = [tiny.score(text)]
     right = Case("x-1", "x", "MFT", (text,), labels=(E,), in_scope=True, phrases=(ExpectedPhrase("attacked", ("attack",), ("asserted",)),), why="r")
     assert judge(right, result).problems == ()
-    wrong = Case("x-2", "x", "MFT", (text,), labels=(D,), phrases=(ExpectedPhrase("border"), ExpectedPhrase("attacked", ("agree",))), absent=("attacked",), why="r")
+    wrong = Case(
+        "x-2", "x", "MFT", (text,), labels=(D,), phrases=(ExpectedPhrase("border"), ExpectedPhrase("attacked", ("agree",))), absent=("attacked",), why="r"
+    )
     assert len(judge(wrong, result).problems) == 4
 
 
@@ -167,9 +169,15 @@ def test_invariance_and_direction_are_judged_over_all_texts(tiny: Scorer) -> Non
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"lable": "x"}, "unknown fields"), ({"label": "hot"}, "none of"), ({"absent": ["z"]}, "stand once"), ({"type": "MTF"}, "type must be"), ({"why": ""}, "why is missing"),
-     ({"label": None}, "needs at least one")],
-)  # fmt: skip
+    [
+        ({"lable": "x"}, "unknown fields"),
+        ({"label": "hot"}, "none of"),
+        ({"absent": ["z"]}, "stand once"),
+        ({"type": "MTF"}, "type must be"),
+        ({"why": ""}, "why is missing"),
+        ({"label": None}, "needs at least one"),
+    ],
+)
 def test_a_case_that_can_not_be_is_refused(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read_case({"id": "a-1", "capability": "a", "type": "MFT", "text": "b", "label": "neutral", "why": "rule"} | change)
@@ -217,16 +225,27 @@ def test_the_command_prints_a_table_and_writes_both_files(labelled: Path, tiny_f
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["missing.csv"], "is no file"), (["{file}", "--model", "baseline:none"], "baseline must be one of"), (["{file}", "--model", "baseline:petrarch"], "needs patterns"),
-     (["{file}", "--model", "baseline:tfidf"], "needs train"), (["{file}", "--draws", "0"], "draws must be"), (["{file}", "--model", "nowhere"], "neither a shipped model")],
-)  # fmt: skip
+    [
+        (["missing.csv"], "is no file"),
+        (["{file}", "--model", "baseline:none"], "baseline must be one of"),
+        (["{file}", "--model", "baseline:petrarch"], "needs patterns"),
+        (["{file}", "--model", "baseline:tfidf"], "needs train"),
+        (["{file}", "--draws", "0"], "draws must be"),
+        (["{file}", "--model", "nowhere"], "neither a shipped model"),
+    ],
+)
 def test_wrong_use_ends_with_a_clear_error(arguments: list[str], said: str, labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--no-behaviour", *[argument.format(file=labelled) for argument in arguments]]) == 2
     assert said in capsys.readouterr().err
 
 
 def make_labels(path: Path, count: int) -> Path:
-    texts = [("the army attacked the border", E, 6), ("the minister withdrew it", D, -4), ("the minister said it", "neutral", 0), ("the minister condemned it", "neutral", 0)]
+    texts = [
+        ("the army attacked the border", E, 6),
+        ("the minister withdrew it", D, -4),
+        ("the minister said it", "neutral", 0),
+        ("the minister condemned it", "neutral", 0),
+    ]
     rows = [{"id": str(n), "text": texts[n % 4][0], "label": texts[n % 4][1], "severity": texts[n % 4][2], "in_scope": True} for n in range(count)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

@@ -72,7 +72,10 @@ def test_events_are_scored_as_root_quad_and_binary_without_restrain() -> None:
 
 
 def test_a_quad_class_alone_gives_quad_and_binary_but_no_root() -> None:
-    rows = rows_of((labels(quad="verbal conflict"), Prediction(None, signals={"accuse": 1.0})), (labels(quad="verbal cooperation"), Prediction(None, signals={"agree": 1.0})))
+    rows = rows_of(
+        (labels(quad="verbal conflict"), Prediction(None, signals={"accuse": 1.0})),
+        (labels(quad="verbal cooperation"), Prediction(None, signals={"agree": 1.0})),
+    )
     assert figure("event_quad_f1", rows) == 1.0
     assert "event_root_f1" not in measured_rows(rows)
 
@@ -130,8 +133,10 @@ def test_a_bin_tells_its_count_its_mean_and_what_happened() -> None:
 
 def test_the_interval_holds_a_severity_on_its_edge() -> None:
     rows = rows_of(
-        (labels(severity=5), Prediction(None, 0.3, interval=(0.1, 0.5))), (labels(severity=6), Prediction(None, 0.3, interval=(0.1, 0.5))), (labels(severity=1), Prediction(None, 0.3)),
-    )  # fmt: skip
+        (labels(severity=5), Prediction(None, 0.3, interval=(0.1, 0.5))),
+        (labels(severity=6), Prediction(None, 0.3, interval=(0.1, 0.5))),
+        (labels(severity=1), Prediction(None, 0.3)),
+    )
     assert figure("interval_coverage", rows) == pytest.approx(1 / 2)
 
 

@@ -24,7 +24,10 @@ def test_json_lines_csv_and_parquet_give_the_same(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
-    rows = [{"id": "a", "text": "Troops crossed.", "label": "escalation", "severity": 7}, {"id": "b", "text": "Talks, held.", "label": "de-escalation", "severity": -3}]
+    rows = [
+        {"id": "a", "text": "Troops crossed.", "label": "escalation", "severity": 7},
+        {"id": "b", "text": "Talks, held.", "label": "de-escalation", "severity": -3},
+    ]
     lines = read_labelled(write(tmp_path / "a.jsonl", *rows))
     assert lines == read_labelled(write(tmp_path / "a.csv", "id,text,label,severity", "a,Troops crossed.,escalation,7", 'b,"Talks, held.",de-escalation,-3'))
     parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")

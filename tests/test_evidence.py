@@ -26,7 +26,7 @@ from escalation.evidence import (
     score_sentences,
     weigh_sentences,
 )  # fmt: skip
-from escalation.signals import BY_NAME, SIGNAL_INDEX, SIGNALS
+from escalation.signals import BY_NAME, SIGNAL_INDEX, SIGNALS, STATUS_INDEX
 
 ATTACK, AGREE = SIGNAL_INDEX["attack"], SIGNAL_INDEX["agree"]
 
@@ -181,3 +181,11 @@ def test_the_codebook_as_data() -> None:
     assert [s.name for s in SIGNALS if s.plover is None] == ["restrain"]
     assert {s.quad for s in SIGNALS if s.direction == "escalation"} == {"material conflict", "verbal conflict"}
     assert (BY_NAME["attack"].severity, BY_NAME["yield"].severity, BY_NAME["accuse"].severity) == (10, 8, 3)
+
+
+def test_historical_and_figurative_phrases_carry_no_share() -> None:
+    tokens = figures([(ATTACK, 1.0)] * 3, [(1.0, 0.0)] * 3, severity=0.8)
+    found = [Phrase(i, i + 1, ATTACK, STATUS_INDEX[status]) for i, status in enumerate(("asserted", "historical", "figurative"))]
+    share = score_sentences(tokens, np.array([0, 3]), found, Calibration()).share
+    assert share[0] > 0
+    assert share[1] == share[2] == 0.0

@@ -79,3 +79,29 @@ def test_windows_come_back_in_the_order_given(tiny_folder: Path) -> None:
     assert [len(logits) for logits in together] == [3, 0, 20, 1, 7]
     for window, logits in zip(windows, together, strict=True):
         np.testing.assert_array_equal(logits, model.read_windows([window])[0])
+
+
+def test_a_device_that_is_not_there_is_named_with_the_remedy(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ValueError, match="pip install onnxruntime-gpu"):
+        load(tiny_folder, device="cuda")
+    with pytest.raises(ValueError, match="must be 'cpu' or 'cuda', got 'tpu'"):
+        load(tiny_folder, device="tpu")
+
+
+def test_windows_read_side_by_side_give_the_numbers_of_one_after_the_other(tiny_folder: Path) -> None:
+    windows = [np.array([4 + n % 9] * (n % 7 + 1)) for n in range(40)]
+    alone, together = Model(tiny_folder, threads=1).read_windows(windows), Model(tiny_folder, threads=3).read_windows(windows)
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_window_that_occurs_twice_is_read_once(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(tiny_folder, threads=1)
+    read: list[int] = []
+    run = model._run
+    monkeypatch.setattr(model, "_run", lambda session, window: read.append(len(window)) or run(session, window))
+    found = model.read_windows([np.array([4, 5]), np.array([6]), np.array([4, 5])])
+    assert sorted(read) == [1, 2]
+    assert np.array_equal(found[0], found[2])

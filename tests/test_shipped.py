@@ -13,7 +13,7 @@ from conftest import ROOT
 from escalation import Score, Scorer, load, score
 from escalation.cli import main
 from escalation.model import shipped_models
-from training.card import figures_table, rewrite_readme
+from training.results import rewrite, tables
 
 pytestmark = pytest.mark.slow
 STORY = ROOT.parent / "shared" / "articles" / "pakistan-iran-2024-01-18.txt"
@@ -126,10 +126,13 @@ def test_the_card_and_metrics_came_with_the_model() -> None:
 
 
 def test_the_readme_table_is_what_the_command_writes() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    figures = json.loads((shipped_models()["newswire-en"] / "metrics.json").read_text())
-    assert rewrite_readme(readme, figures) == readme
-    assert figures_table(figures) in readme
+    found = json.loads((ROOT / "docs/results.json").read_text(encoding="utf-8"))
+    written = tables(found["dev"], found["test"])
+    assert found["dev"]["model"] == load().name
+    for path in (ROOT / "README.md", ROOT / "models/newswire-en/README.md"):
+        text = path.read_text(encoding="utf-8")
+        assert rewrite(text, written, path.name) == text
+        assert written in text
 
 
 def test_models_command_lists_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from tiny_training import WORDS, make_dataset, settings, train, write_encoder
 
 from escalation import load
 from escalation.calibration import Calibration
@@ -23,9 +21,8 @@ from training import export as export_module
 from training import train as train_module
 from training.batches import collate, label_tokens, make_batches, make_examples
 from training.calibrate import best_thresholds, conformal_width, fit_logistic
-from training.config import Config, LossWeights, build, read_config
-from training.corpus.markup import parse_articles
-from training.corpus.schema import Article, Phrase, Sentence, write_articles
+from training.config import Config, LossWeights, read_config
+from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
 from training.losses import compute_losses, total_loss
 from training.measure import match_spans, phrase_figures
@@ -33,53 +30,15 @@ from training.network import pool_tokens
 from training.sources import SOURCES, read_source
 from training.splits import choose_split, group, split
 
-WORDS = """the army attacked shelled village truce signed agreed it said on a . , calm urged border minister rose prices recalled envoy no
-was""".split()
-HEADER = "topic: war\nregion: Nowhere\nvoice: agency\nyear: 2000\nscope: in\n"
-BODIES = (
-    "label: escalation\nseverity: 8\nslots: A=country\n\nE 9 | The army [shelled the village|attack].\nN 0 | The minister said it was on the border.\n",
-    "label: de-escalation\nseverity: -6\nslots: A=country\n\nD -6 | {A} [signed a truce|agree].\nN 0 | It said prices rose.\n",
-    "label: mixed\nseverity: 1\nslots: A=country\n\nE 5 | {A} [recalled the envoy|sanction].\nD -3 | The minister [urged calm|restrain].\n",
-    "label: neutral\nseverity: 0\nslots: A=country\n\nN 0 | The army was on the border.\nX 0 | Prices rose.\n",
-)
-
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoder")
-    torch.manual_seed(0)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *"abcdefghijklmnopqrstuvwxyz", *("##" + c for c in "abcdefghijklmnopqrstuvwxyz")]
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(dict.fromkeys(vocabulary))}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
-    fast.save_pretrained(folder)
-    config = BertConfig(vocab_size=len(fast), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=80)
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("corpus")
-    text = "".join(f"=== article\nscenario: case-{n}\n{HEADER}{BODIES[n % 4].replace('village', f'village {chr(97 + n % 26)}')}\n" for n in range(48))
-    articles = [a for a in parse_articles(text, "tiny") if isinstance(a, Article)]
-    assert len(articles) == 48
-    splits = ["dev" if n % 6 == 4 or n % 6 == 5 else "test" if n % 6 == 3 else "train" for n in range(48)]
-    write_articles(articles, folder / "a.jsonl")
-    return Dataset((), tuple(zip(articles, splits, strict=True)))
-
-
-def settings(encoder: Path, **values: object) -> Config:
-    base = tomllib.loads((ROOT / "training/configs/tiny.toml").read_text())
-    result: Config = build(Config, {**base, "encoder": str(encoder), **values}, "test")
-    return result
-
-
-def train(config: Config, dataset: Dataset, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    train_module.Trainer(config, dataset, folder).run()
-    return folder
+def dataset() -> Dataset:
+    return make_dataset()
 
 
 class Killed(BaseException):

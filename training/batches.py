@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from escalation.evidence import N_LOGITS
 from escalation.model import Tokens, encode
 from escalation.signals import SIGNALS
 from escalation.text import pack
 from training.data import Item, Unit
+from training.lessons import Lessons
 
 UNKNOWN = -100  # token labels that no loss counts
 
@@ -86,6 +88,7 @@ class Batch:
     signals: Tensor  # (S, 16) 0 or 1, NaN unknown
     event: Tensor  # (S,) signal, -1 unknown
     quad: Tensor  # (S,) index in training.data.QUADS, -1 unknown
+    taught: Tensor  # (N, N_LOGITS) a teacher's logits, NaN unknown
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -121,13 +124,19 @@ def known(value: float | bool | None, missing: float = float("nan")) -> float:
     return missing if value is None else float(value)
 
 
-def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int) -> Batch:
-    """Puts examples into one batch."""
+def recall(lessons: Lessons | None, text: str, n_tokens: int) -> NDArray[np.float32]:
+    """What a teacher said of a sentence's tokens, `(n_tokens, N_LOGITS)`; NaN where it was not asked, or reads other tokens."""
+    found = lessons.get(text) if lessons is not None else None
+    return found if found is not None and len(found) == n_tokens else np.full((n_tokens, N_LOGITS), np.nan, np.float32)
+
+
+def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None) -> Batch:
+    """Puts examples into one batch; `lessons` are a teacher's logits (`training/teach.py`)."""
     width = max(example.width for example in examples)
     n_windows = sum(len(example.windows) for example in examples)
     ids = np.full((n_windows, width), pad_id, np.int64)
     mask = np.zeros((n_windows, width), np.int64)
-    index, sentence, token_labels = [], [], []
+    index, sentence, token_labels, taught = [], [], [], []
     row = n_sentences = 0
     for example in examples:
         labels = [label_tokens(unit, tokens) for unit, tokens in zip(example.units, example.tokens, strict=True)]
@@ -135,6 +144,7 @@ def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: in
             index.append((row + window) * width + column + np.arange(length))
             sentence.append(np.full(length, n_sentences + number))
             token_labels.append([values[first : first + length] for values in labels[number]])
+            taught.append(recall(lessons, example.units[number].text, len(example.tokens[number].ids))[first : first + length])
         for window_ids in example.windows:
             full = [cls_id, *window_ids, sep_id]
             ids[row, : len(full)], mask[row, : len(full)] = full, 1
@@ -151,6 +161,7 @@ def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: in
         torch.from_numpy(np.stack([sentence_signals(unit) for unit in units])),
         torch.tensor([int(known(unit.event, -1)) for unit in units]),
         torch.tensor([int(known(unit.quad, -1)) for unit in units]),
+        torch.from_numpy(np.concatenate(taught)),
     )  # fmt: skip
 
 

@@ -12,57 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from escalation.calibration import Array, Calibration, logistic, logit
+from escalation.evaluation.fitting import best_thresholds, conformal_width, fit_logistic
 from escalation.evidence import article_features, weigh_sentences
 from escalation.reading import Reading
 from training.data import Item
-from training.measure import ItemReading, SentenceReading, direction_class, interpret, interpret_all, phrase_figures
+from training.measure import ItemReading, SentenceReading, interpret, interpret_all, phrase_figures
 
-COVERAGE = 0.9
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-THRESHOLDS = np.arange(0.2, 0.81, 0.05)
 POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
-STRENGTH = 10.0  # inverse of the L2 penalty: the maps have two to four parameters
-
-
-def fit_logistic(features: Array, target: NDArray[np.int64], weight: Array | None = None) -> tuple[float, ...]:
-    """Coefficients `(intercept, slope, ...)` of a logistic regression.
-
-    Raises:
-        ValueError: all targets are the same; more labels are needed.
-    """
-    if len(np.unique(target)) < 2:
-        raise ValueError(f"calibration needs sentences of both kinds, got {len(target)} of one kind; label more text")
-    model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features, target, sample_weight=weight)
-    return tuple(float(value) for value in [model.intercept_[0], *model.coef_[0]])
-
-
-def conformal_width(errors: Array) -> float:
-    """Half width that holds 90 % of new cases: the ⌈(n + 1) · 0.9⌉-th smallest error (Lei et al. 2018), 1 where there are too few."""
-    rank = int(np.ceil((len(errors) + 1) * COVERAGE))
-    return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else 1.0
-
-
-def best_thresholds(probabilities: Array, gold: NDArray[np.int64], weight: Array | None = None) -> tuple[float, float]:
-    """The pair of thresholds with the best macro-F1 of the four-class direction.
-
-    Args:
-        probabilities: `(n, 2)`.
-        gold: `(n, 2)` 0 or 1.
-        weight: `(n,)` of each case; None is 1.
-    """
-    classes = [direction_class(*row) for row in gold]
-    present = sorted(set(classes))
-
-    def quality(pair: tuple[float, float]) -> float:
-        guess = [direction_class(*row) for row in probabilities >= np.array(pair)]
-        return float(f1_score(classes, guess, labels=present, average="macro", sample_weight=weight, zero_division=0.0))
-
-    found = max(itertools.product(THRESHOLDS, THRESHOLDS), key=lambda pair: (round(quality(pair), 4), -abs(pair[0] - 0.5) - abs(pair[1] - 0.5)))
-    return round(float(found[0]), 2), round(float(found[1]), 2)
 
 
 def sentence_directions(sentences: Sequence[SentenceReading]) -> tuple[Array, NDArray[np.int64]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
+import math
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SourceWeights:
-    """How many texts of each source an epoch draws (0: none; more than there are: all of them)."""
+    """How many texts of each source an epoch draws (0: none; more than there are: all of them). `own` are the files of `Config.data`."""
 
     corpus: int = 100_000
     standoff: int = 100_000
@@ -19,6 +22,7 @@ class SourceWeights:
     cameo: int = 100_000
     ngec: int = 1_000
     ag: int = 1_000
+    own: int = 100_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class LossWeights:
     scope: float = 0.5
     signal: float = 0.5
     event: float = 0.5
+    teacher: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,17 @@ class Config:
         name: of the model; also the folder under `models/` that the export writes.
         version: of the model.
         encoder: a Hugging Face name, a path, or `python:PACKAGE` (see `training.network.resolve_encoder`).
+        start: trained weights to go on from: a shipped model's name, a model folder, a run folder or a .safetensors file; empty begins at the encoder.
+        data: labelled files of your own (see `training/own.py`).
+        only_own: leaves the project's articles and the public corpora out.
+        columns: columns of `data` to the names that they stand for, such as `{"headline": "text"}`.
+        labels: values of the column `label` to the codebook's, such as `{"1": "escalation"}`.
+        lessons: what a larger model said of the training text (`training/lessons.py`), to learn from too; empty without.
         max_tokens: of a window, the two special ones included.
         epochs: passes over the sources.
-        batch_tokens: padded tokens of a step.
+        patience: epochs without a better dev figure `steer` after which the run ends; 0 never ends it early.
+        batch_tokens: padded tokens of a micro-batch.
+        accumulate: micro-batches of a step, over all processes; the number of processes changes the time, not the step.
         learning_rate: peak rate of the encoder (AdamW; Loshchilov and Hutter 2019), linear warm-up and decay.
         head_rate: peak rate of the linear layer.
         warmup: share of the steps over which the rate rises.
@@ -53,6 +66,10 @@ class Config:
         dropout: before the linear layer.
         clip: largest norm of the gradient.
         seed: of everything random.
+        frozen_layers: layers of the encoder, from the bottom, that keep their pretrained weights (the word embeddings too, where above 0).
+        compile: whether to compile the network (torch.compile): slow first steps, faster ones later on a GPU.
+        tf32: whether a GPU may multiply float32 in TF32 (about three decimal digits).
+        name_draws: draws of names for the corpus' slots that the epochs take in turn; 0 draws new names for each.
         single_share: share of the corpus' articles that an epoch shows sentence by sentence instead of in windows.
         checkpoint_steps: steps between checkpoints.
         sources: see `SourceWeights`.
@@ -62,9 +79,15 @@ class Config:
     name: str = "newswire-en"
     version: str = "0.1.0"
     encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    start: str = ""
+    data: tuple[str, ...] = ()
+    only_own: bool = False
+    lessons: str = ""
     max_tokens: int = 128
     epochs: int = 6
+    patience: int = 0
     batch_tokens: int = 2048
+    accumulate: int = 1
     learning_rate: float = 1e-4
     head_rate: float = 1e-3
     warmup: float = 0.1
@@ -72,18 +95,50 @@ class Config:
     dropout: float = 0.1
     clip: float = 1.0
     seed: int = 1
+    frozen_layers: int = 0
+    compile: bool = False
+    tf32: bool = True
+    name_draws: int = 0
     single_share: float = 0.3
     checkpoint_steps: int = 100
     sources: SourceWeights = field(default_factory=SourceWeights)
     losses: LossWeights = field(default_factory=LossWeights)
+    columns: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and TOML."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 NESTED = {"sources": SourceWeights, "losses": LossWeights}
-POSITIVE = ("max_tokens", "epochs", "batch_tokens", "learning_rate", "head_rate", "clip", "checkpoint_steps")
+TABLES = (*NESTED, "columns", "labels")
+POSITIVE = ("max_tokens", "epochs", "batch_tokens", "accumulate", "learning_rate", "head_rate", "clip", "checkpoint_steps")
+NOT_NEGATIVE = ("patience", "name_draws", "weight_decay", "seed", "frozen_layers")
+SHARES = ("warmup", "dropout", "single_share")
+MIN_TOKENS = 16  # a window that holds less than a short sentence
+
+
+def unknown_key(where: str, key: str, known: Sequence[str]) -> ValueError:
+    """The error for a name that is not there; it names the nearest."""
+    return ValueError(f"{where}: unknown key {key!r}; did you mean {difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]!r}?")
+
+
+def read_value(kind: str, value: Any) -> Any:
+    """A value as a field of the type `kind` holds it, or a ValueError that names the type."""
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind == "tuple[str, ...]" and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if kind == "dict[str, str]" and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+        return dict(value)
+    if isinstance(value, bool):
+        raise ValueError(kind)
+    if kind == "float" and isinstance(value, (int, float)):
+        return float(value)
+    if (kind, type(value)) in (("int", int), ("str", str)):
+        return value
+    raise ValueError({"tuple[str, ...]": "a list of text", "dict[str, str]": "a table of text"}.get(kind, kind))
 
 
 def build(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -96,18 +151,42 @@ def build(cls: type, values: dict[str, Any], where: str) -> Any:
     result = {}
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise ValueError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+            raise unknown_key(where, key, list(known))
         if key in NESTED:
             if not isinstance(value, dict):
                 raise ValueError(f"{where}: {key} must be a table, got {value!r}")
             result[key] = build(NESTED[key], value, f"{where} [{key}]")
             continue
-        kind = {"str": str, "int": int, "float": (int, float)}[str(known[key].type)]
-        if not isinstance(value, kind) or isinstance(value, bool):  # type: ignore[arg-type]
-            raise ValueError(f"{where}: {key} must be {known[key].type}, got {value!r}")
-        result[key] = float(value) if known[key].type == "float" else value
+        try:
+            result[key] = read_value(str(known[key].type), value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {key} must be {error}, got {value!r}") from None
     return cls(**result)
+
+
+def check_ranges(config: Config, where: str) -> Config:
+    """The configuration, if every value is in its range.
+
+    Raises:
+        ValueError: one is not; the message names key, rule and value.
+    """
+    # Written as "not inside", so that NaN, which TOML knows, is outside of everything.
+    for name in POSITIVE:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{where}: {name} must be above 0, got {getattr(config, name)}")
+    for name in NOT_NEGATIVE:
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ValueError(f"{where}: {name} must be at least 0, got {getattr(config, name)}")
+    for name in SHARES:
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{where}: {name} must be within 0 and 1, got {getattr(config, name)}")
+    for table in NESTED:
+        for name, value in asdict(getattr(config, table)).items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{where} [{table}]: {name} must be at least 0, got {value}")
+    if config.max_tokens < MIN_TOKENS:
+        raise ValueError(f"{where}: max_tokens must be at least {MIN_TOKENS}, got {config.max_tokens}")
+    return config
 
 
 def read_config(path: Path) -> Config:
@@ -119,15 +198,69 @@ def read_config(path: Path) -> Config:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is no file; the configurations that come with the project lie in training/configs") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-    config: Config = build(Config, values, str(path))
-    for name in POSITIVE:
-        if getattr(config, name) <= 0:
-            raise ValueError(f"{path}: {name} must be above 0, got {getattr(config, name)}")
-    for name in ("warmup", "dropout", "single_share"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise ValueError(f"{path}: {name} must be within 0 and 1, got {getattr(config, name)}")
-    if config.max_tokens < 16:
-        raise ValueError(f"{path}: max_tokens must be at least 16, got {config.max_tokens}")
-    return config
+    return check_ranges(build(Config, values, str(path)), str(path))
+
+
+def override(config: Config, settings: Sequence[str]) -> Config:
+    """Applies `key=value` settings, such as `epochs=2` or `sources.ngec=0`.
+
+    Raises:
+        ValueError: not `key=value`, an unknown key, or a value of another type or out of range.
+    """
+    values = config.to_dict()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes key=value, got {setting!r}")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *tables, last = key.split(".", 1)
+        if tables and tables[0] not in TABLES:
+            raise unknown_key("--set", tables[0], TABLES)
+        (values[tables[0]] if tables else values)[last] = value
+    return check_ranges(build(Config, values, "--set"), "--set")
+
+
+def read_pairs(settings: Sequence[str], option: str) -> dict[str, str]:
+    """`YOURS=NAME` settings as a table.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    pairs = [setting.rpartition("=") for setting in settings]
+    if wrong := [setting for setting, (yours, _, name) in zip(settings, pairs, strict=True) if not yours or not name]:
+        raise ValueError(f"{option} takes YOURS=NAME, got {wrong[0]!r}")
+    return {yours: name for yours, _, name in pairs}
+
+
+def check_options(config: Config, corpora: Path | None) -> None:
+    """Raises a ValueError where options contradict each other or would train on nothing."""
+    if config.only_own and not config.data:
+        raise ValueError("only_own leaves nothing to train on without data of your own; add --data FILE, or drop --only-own")
+    if config.only_own and corpora is not None:
+        raise ValueError(f"--only-own leaves the public corpora out, but --corpora {corpora} names them; drop one of the two")
+    if repeated := [name for name in config.data if config.data.count(name) > 1]:
+        raise ValueError(f"data names {repeated[0]!r} twice; give each file once")
+    if config.data and not config.sources.own:
+        raise ValueError("data is given, but sources.own is 0, so it would never train; raise sources.own, or drop data")
+    if (config.columns or config.labels) and not config.data:
+        raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
+
+
+def to_toml(config: Config, comments: Mapping[str, str]) -> str:
+    """A configuration as TOML, with comments in front; `read_config` reads it back."""
+    values = config.to_dict()
+    tables = {name: values.pop(name) for name in TABLES}
+    lines = [f"# {key}: {value}" for key, value in comments.items()]
+    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    for name, table in tables.items():
+        if table:
+            keys = {key: key if name in NESTED else json.dumps(key, ensure_ascii=False) for key in table}
+            lines += ["", f"[{name}]", *(f"{keys[key]} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from training.corpus.fill import fill
 from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence, read_articles
 from training.corpus.standoff import StandoffUnit, read_units, to_sentence
 from training.sources import read_source
-from training.splits import split
+from training.splits import choose_split, group, settle
 
 QUADS = ("verbal conflict", "material conflict", "verbal cooperation", "material cooperation")
 
@@ -54,7 +56,7 @@ class Unit:
     spans: tuple[Span, ...] | None = None
     escalation: int | None = None
     de_escalation: int | None = None
-    severity: int | None = None
+    severity: float | None = None
     in_scope: bool | None = None
     event: int | None = None
     quad: int | None = None
@@ -79,16 +81,17 @@ class Item:
     split: str
     units: tuple[Unit, ...]
     label: str | None = None
-    severity: int | None = None
+    severity: float | None = None
     in_scope: bool | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All items; `articles` are kept as slots, since each epoch fills them with other names."""
+    """All items; `articles` are kept as slots, since each epoch fills them with other names; `notes` say what was done that a reader should know."""
 
     items: tuple[Item, ...]
     articles: tuple[tuple[Article, str], ...] = field(default=())  # with the split
+    notes: tuple[str, ...] = ()
 
     def of_split(self, name: str) -> list[Item]:
         """Items of a split, the corpus' articles filled with one fixed set of names."""
@@ -96,13 +99,17 @@ class Dataset:
             item for item in self.items if item.split == name
         ]
 
-    def draw(self, weights: SourceWeights, seed: int, epoch: int) -> list[Item]:
-        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most its weight; shuffled."""
+    def draw(self, weights: SourceWeights, seed: int, epoch: int, *, name_draws: int = 0) -> list[Item]:
+        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most its weight; shuffled.
+
+        With `name_draws`, the names come round again after so many epochs, so that a teacher can be asked about every sentence beforehand.
+        """
+        names = f"{seed}/{epoch % name_draws if name_draws else epoch}"
         rng = random.Random(f"{seed}/{epoch}")
         by_source: dict[str, list[Callable[[], Item]]] = defaultdict(list)
         for article, found in self.articles:
             if found == "train":
-                by_source["corpus"].append(lambda article=article: corpus_item(article, "train", f"{seed}/{epoch}"))  # type: ignore[misc]
+                by_source["corpus"].append(lambda article=article: corpus_item(article, "train", names))  # type: ignore[misc]
         for item in self.items:
             if item.split == "train":
                 by_source[item.source].append(lambda item=item: item)  # type: ignore[misc]
@@ -181,36 +188,57 @@ def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]
     known: dict[str, Any]
     for row in read_source("plv", corpora):
         known = {"event": SIGNAL_INDEX[row["signal"]], "quad": QUADS.index(row["quad"])}
-        rows.append(("plv", row["id"], row["id"], labelled("plv", row, **known) or (Unit(row["text"], **known),), None))
+        rows.append(("plv", row["id"], f"plv/{row['id']}", labelled("plv", row, **known) or (Unit(row["text"], **known),), None))
     for name in ("cameo-train", "cameo-test"):
         for row in read_source(name, corpora):
             known = {"quad": QUADS.index(row["quad"]) if row["quad"] else None}
-            rows.append(("cameo", row["id"], row["id"], labelled(name, row, **known) or (Unit(row["text"], **known),), None))
+            rows.append(("cameo", row["id"], f"cameo/{row['id']}", labelled(name, row, **known) or (Unit(row["text"], **known),), None))
     for row in read_source("ngec", corpora):
+        event = SIGNAL_INDEX[row["signal"]]
+        if units := labelled("ngec", row):
+            if units[0].text == row["title"]:  # the event is what the title was written from; the text often wanders off it
+                units = (dataclasses.replace(units[0], event=event), *units[1:])
+            rows.append(("standoff", row["id"], f"ngec/{row['template']}", units, None))
+            continue
         lead = row["text"].split("\n")[0][:400].rsplit(" ", 1)[0]
-        rows.append(("ngec", row["id"], row["template"], (Unit(f"{row['title']}. {lead}", event=SIGNAL_INDEX[row["signal"]]),), None))
+        rows.append(("ngec", row["id"], f"ngec/{row['template']}", (Unit(f"{row['title']}. {lead}", event=event),), None))
     for row in read_source("bbc", corpora):
         if units := labelled("bbc", row):
-            rows.append(("standoff", row["id"], row["id"], units, None))
+            rows.append(("standoff", row["id"], f"standoff/{row['id']}", units, None))
     for row in read_source("ag", corpora):
         units = labelled("ag", row)
         if units:
-            rows.append(("standoff", row["id"], row["id"], units, None))
+            rows.append(("standoff", row["id"], f"standoff/{row['id']}", units, None))
         elif row["topic"] != "world":
             outside: dict[str, Any] = {"escalation": 0, "de_escalation": 0, "severity": 0, "in_scope": False}
-            rows.append(("ag", row["id"], row["id"], (Unit(row["title"], **outside), Unit(row["text"].strip(), **outside)), False))
+            rows.append(("ag", row["id"], f"ag/{row['id']}", (Unit(row["title"], **outside), Unit(row["text"].strip(), **outside)), False))
     return rows
 
 
-def load_dataset(corpora: Path | None, *, articles: Path = ARTICLES, standoff: Path = STANDOFF) -> Dataset:
+def own_key(item: Item) -> str:
+    """The split key of a text of one's own: made of the text, so that its split stays whatever file or line it stands on."""
+    return f"own/{hashlib.sha256(item_text(item).encode()).hexdigest()[:16]}"
+
+
+def item_text(item: Item) -> str:
+    """The whole text of an item."""
+    return " ".join(unit.text for unit in item.units)
+
+
+def load_dataset(corpora: Path | None, *, articles: Path = ARTICLES, standoff: Path = STANDOFF, own: Sequence[Item] = (), only_own: bool = False) -> Dataset:
     """Reads everything there is to train and measure on.
 
     Args:
         corpora: folder with the public corpora, or None for the project's own articles alone.
         articles: the project's articles.
         standoff: labels of public text.
+        own: a user's own texts (`training.own.read_own`), still without a split.
+        only_own: whether to leave the project's articles out.
+
+    Raises:
+        ValueError: `own` holds too few different texts to train and to measure on.
     """
-    own = list(read_articles(articles))
+    written = [] if only_own else list(read_articles(articles))
     rows = []
     if corpora is not None:
         labels: dict[tuple[str, str], list[StandoffUnit]] = defaultdict(list)
@@ -218,13 +246,17 @@ def load_dataset(corpora: Path | None, *, articles: Path = ARTICLES, standoff: P
             if not label.second:
                 labels[label.corpus, label.row].append(label)
         rows = public_units(corpora, labels)
-    texts = [" ".join(s.text for s in article.sentences) for article in own] + [" ".join(u.text for u in units) for *_, units, _ in rows]
-    keys = [f"scenario/{article.scenario}" for article in own] + [f"{source}/{key}" for source, _, key, _, _ in rows]
-    splits = split(texts, keys)
-    articles_split = tuple(zip(own, splits[: len(own)], strict=True))
+    texts = [" ".join(s.text for s in article.sentences) for article in written] + [" ".join(u.text for u in units) for *_, units, _ in rows]
+    keys = [f"scenario/{article.scenario}" for article in written] + [key for _, _, key, _, _ in rows]
+    shipped = len(texts)
+    texts, keys = texts + [item_text(item) for item in own], keys + [own_key(item) for item in own]
+    groups = group(texts, keys)  # together, so that no text of one's own trains while its near-duplicate measures
+    splits, notes = settle([choose_split(keys[first]) for first in groups], groups, keys, shipped)
+    articles_split = tuple(zip(written, splits[: len(written)], strict=True))
     items = []
-    for (source, row_id, _, units, in_scope), found in zip(rows, splits[len(own) :], strict=True):
+    for (source, row_id, _, units, in_scope), found in zip(rows, splits[len(written) : shipped], strict=True):
         # The CAMEO test part measures; it never trains.
         found = "test" if row_id.startswith("cameo-test") else found
         items.append(Item(row_id, source, found, units, None, None, in_scope))
-    return Dataset(tuple(items), articles_split)
+    items += [dataclasses.replace(item, split=found) for item, found in zip(own, splits[shipped:], strict=True)]
+    return Dataset(tuple(items), articles_split, notes)

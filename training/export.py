@@ -1,7 +1,7 @@
 """Turns a trained run into a model folder: python -m training.export runs/newswire-en --corpora FOLDER --to models/newswire-en
 
 Weights to one ONNX file (fp32, then int8 by dynamic quantisation), calibration on the dev split, figures on dev and test, the card. ONNX must agree with torch,
-and int8 with fp32, or nothing is written.
+and int8 with fp32, or nothing is written. Data of one's own is read again from where the run read it, and must be what it was.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import warnings
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,25 @@ from safetensors.torch import load_file
 
 from escalation.calibration import Calibration
 from escalation.evidence import N_LOGITS
-from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Model, read_batched, seal
+from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Model, seal
+from escalation.reading import Reading
 from escalation.signals import SIGNAL_NAMES, STATUSES
-from training.calibrate import fit_calibration
 from training.card import write_card
-from training.config import Config, build
-from training.data import Dataset, Item, describe, load_dataset
-from training.measure import measurable, measure, measure_articles, read_raw
-from training.network import EvidenceNetwork, load_encoder
-from training.reader import NetworkReader
-from training.train import BEST, DATA, load_tokenizer
+from training.checkpoint import BEST, CONFIG, DATA
+from training.config import Config, build, to_toml
+from training.data import Dataset, Item, describe
+from training.dev import measure_dev
+from training.fallback import choose_calibration
+from training.measure import measurable, measure_articles, read_raw
+from training.network import EvidenceNetwork, load_encoder, load_tokenizer
+from training.own import open_dataset
+from training.provenance import data_sums, describe_run, own_sums, read_run
+from training.reader import NetworkReader, read_batched
 
 FP32_TOLERANCE = 1e-3  # largest difference of a logit between torch and fp32 ONNX
 INT8_TOLERANCE = 0.02  # largest loss of a dev figure in `COMPARED` through int8
-COMPARED = ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1")
+COMPARED = ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1", "own_direction_f1", "own_span_f1")
+MIN_COMPARED = 200  # sentences below which one changed label moves a figure by more than the tolerance allows
 SUMMED = (MODEL_FILE, TOKENIZER_FILE, "metrics.json", "train.toml")
 
 
@@ -77,7 +83,7 @@ def quantize(source: Path, target: Path) -> None:
 
 
 class OnnxReader(NetworkReader):
-    """Reads through an ONNX file instead of the torch network."""
+    """Reads through an ONNX file instead of the torch network, each window by itself, as the shipped model is read."""
 
     def __init__(self, path: Path, tokenizer: Any, special: dict[str, int], max_tokens: int) -> None:
         import onnxruntime
@@ -109,35 +115,18 @@ def check_fp32(network: NetworkReader, onnx: OnnxReader, items: list[Item]) -> f
 
 
 def check_int8(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Losses of the compared dev figures through int8.
+    """Losses of the compared dev figures through int8; figures of fewer than `MIN_COMPARED` sentences are left out.
 
     Raises:
         ExportError: one is above `INT8_TOLERANCE`.
     """
-    losses = {name: before[name] - after[name] for name in COMPARED if name in before}
+    compared = [name for name in COMPARED if name in before and before.get(f"{name.split('_')[0]}_sentences", MIN_COMPARED) >= MIN_COMPARED]
+    losses = {name: before[name] - after[name] for name in compared}
     if worst := [name for name, loss in losses.items() if loss > INT8_TOLERANCE]:
         raise ExportError(
             f"int8 loses more than {INT8_TOLERANCE} in {', '.join(f'{n} ({losses[n]:.3f})' for n in worst)}; nothing was written; use --precision fp32"
         )
     return losses
-
-
-def config_toml(config: Config, provenance: dict[str, str]) -> str:
-    """The training configuration as TOML, with where the weights come from as comments."""
-    values = config.to_dict()
-    tables = {name: values.pop(name) for name in ("sources", "losses")}
-    lines = [f"# {key}: {value}" for key, value in provenance.items()]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def provenance() -> dict[str, str]:
-    """Commit and versions that made the weights."""
-    found = {name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {"commit": commit.stdout.strip() or "unknown", **found}
 
 
 def write_model(folder: Path, config: Config, special: dict[str, int], calibration: Calibration) -> None:
@@ -147,6 +136,32 @@ def write_model(folder: Path, config: Config, special: dict[str, int], calibrati
         "signals": SIGNAL_NAMES, "statuses": STATUSES, "logits": N_LOGITS, "calibration": calibration.to_dict(),
     }  # fmt: skip
     (folder / CONFIG_FILE).write_text(seal(values, folder, [name for name in SUMMED if (folder / name).is_file()]), encoding="utf-8")
+
+
+def export_network(
+    network: EvidenceNetwork, reader: NetworkReader, open_onnx: Callable[[Path], OnnxReader], folder: Path, dev: list[Item], precision: str
+) -> tuple[OnnxReader, list[Reading], dict[str, Any]]:
+    """Writes model.onnx and reads it back.
+
+    Returns:
+        A reader of the file that is shipped, what it reads of dev, and how far it agrees with torch.
+
+    Raises:
+        ExportError: it does not agree.
+    """
+    full, shipped = folder / "fp32.onnx", folder / MODEL_FILE
+    export_onnx(network, full)
+    agreement: dict[str, Any] = {"fp32_largest_logit_difference": check_fp32(reader, open_onnx(full), dev[:64])}
+    if precision == "int8":
+        quantize(full, shipped)
+        full.unlink()
+    else:
+        full.rename(shipped)
+    written = open_onnx(shipped)
+    raw = read_raw(written, dev)
+    if precision == "int8":
+        agreement["int8_loss"] = check_int8(measure_dev(dev, read_raw(reader, dev)), measure_dev(dev, raw))
+    return written, raw, agreement
 
 
 def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8") -> dict[str, Any]:
@@ -159,34 +174,23 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         ExportError: the exported model differs from the trained one.
         FileNotFoundError: the run is not there.
     """
-    config: Config = build(Config, json.loads((run / "config.json").read_text(encoding="utf-8")), str(run / "config.json"))
+    config = read_run_config(run)
     network = load_network(run, config)
     tokenizer, special = load_tokenizer(config.encoder)
     dev, test = (measurable(dataset.of_split(name)) for name in ("dev", "test"))
-    torch_reader = NetworkReader(network, tokenizer, special, config.max_tokens)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         folder.mkdir()
-        export_onnx(network, folder / "fp32.onnx")
-        onnx_reader = OnnxReader(folder / "fp32.onnx", tokenizer, special, config.max_tokens)
+        open_onnx = partial(OnnxReader, tokenizer=tokenizer, special=special, max_tokens=config.max_tokens)
+        reader, raw_dev, agreement = export_network(network, NetworkReader(network, tokenizer, special, config.max_tokens), open_onnx, folder, dev, precision)
+        calibration, note = choose_calibration(dev, raw_dev, config.start)
         data = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else describe(dataset)
-        figures: dict[str, Any] = {"data": data, "agreement": {"fp32_largest_logit_difference": check_fp32(torch_reader, onnx_reader, dev[:64])}}
-        if precision == "int8":
-            quantize(folder / "fp32.onnx", folder / MODEL_FILE)
-            reader = OnnxReader(folder / MODEL_FILE, tokenizer, special, config.max_tokens)
-            raw_dev = read_raw(reader, dev)
-            figures["agreement"]["int8_loss"] = check_int8(measure(dev, read_raw(torch_reader, dev)), measure(dev, raw_dev))
-        else:
-            shutil.copy(folder / "fp32.onnx", folder / MODEL_FILE)
-            reader = onnx_reader
-            raw_dev = read_raw(reader, dev)
-        (folder / "fp32.onnx").unlink()
-        calibration = fit_calibration(dev, raw_dev)
+        figures: dict[str, Any] = {"data": data, "agreement": agreement, "notes": [*dataset.notes, *([note] if note else [])]}
         for split, items, raw in (("dev", dev, raw_dev), ("test", test, read_raw(reader, test))):
-            figures[split] = measure(items, raw, calibration) | measure_articles(items, raw, calibration)
+            figures[split] = measure_dev(items, raw, calibration) | measure_articles(items, raw, calibration)
         tokenizer.save(str(folder / TOKENIZER_FILE))
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        (folder / "train.toml").write_text(config_toml(config, provenance()), encoding="utf-8")
+        (folder / "train.toml").write_text(to_toml(config, describe_run(read_run(run))), encoding="utf-8")
         (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size), encoding="utf-8")
         write_model(folder, config, special, calibration)
         Model(folder)  # must load before it replaces what is there
@@ -195,19 +199,65 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
     return figures
 
 
+def read_run_config(run: Path) -> Config:
+    """The configuration of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+    """
+    if not (run / CONFIG).is_file():
+        raise FileNotFoundError(f"{run} is no folder of a training run (it holds no {CONFIG}); train first: python -m training.train CONFIG --run {run}")
+    config: Config = build(Config, json.loads((run / CONFIG).read_text(encoding="utf-8")), str(run / CONFIG))
+    return config
+
+
+def reopen_data(run: Path, corpora: Path | None, data: Sequence[str]) -> tuple[Dataset, list[str]]:
+    """What a run trained and measured on, in the same splits.
+
+    Args:
+        run: its folder.
+        corpora: folder with the public corpora.
+        data: where files of one's own lie now; empty where they lie as configured, from here or from where the run was started.
+
+    Returns:
+        The dataset, and the names of the project's own files that have changed since.
+
+    Raises:
+        ValueError: a file of one's own changed, so that its splits may be others.
+    """
+    config, recorded = read_run_config(run), read_run(run)
+    places = recorded.get("places", {})
+    given = tuple(data) or tuple(name if Path(name).is_file() else places.get(name, name) for name in config.data)
+    if len(given) != len(config.data):
+        raise ValueError(f"the run was trained on {len(config.data)} files of your own ({', '.join(config.data)}), got {len(given)}")
+    found, before = replace(config, data=given), recorded.get("data", {})
+    dataset = open_dataset(found, corpora)
+    for name, (place, value) in zip(config.data, own_sums(found).items(), strict=True):
+        if name in before and before[name] != value:
+            raise ValueError(f"{place} was changed since training: SHA-256 {value[:12]}…, then {before[name][:12]}…; restore it, or train again")
+    now = data_sums(replace(config, data=()), corpora)
+    return dataset, sorted(name for name in now if name in before and before[name] != now[name])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--corpora", type=Path, help="folder with the public corpora, as given to training")
+    parser.add_argument("--data", nargs="+", default=[], metavar="FILE", help="where the files of your own lie now, in the order of the training")
     parser.add_argument("--to", type=Path, required=True, help="model folder to write")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     args = parser.parse_args(argv)
     try:
-        figures = export(args.run, load_dataset(args.corpora), args.to, precision=args.precision)
-    except (ExportError, ValueError, FileNotFoundError) as error:
+        dataset, changed = reopen_data(args.run, args.corpora, args.data)
+        figures = export(args.run, dataset, args.to, precision=args.precision)
+    except (ExportError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if changed:
+        print(f"warning: {', '.join(changed)} changed since training; dev and test are as they are now", file=sys.stderr)
+    for note in figures["notes"]:
+        print(f"warning: {note}", file=sys.stderr)
     print(json.dumps(figures, indent=1))
     return 0
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escalation.evidence import DIRECTION_LOGITS, SIGNAL_LOGITS, STATUS_LOGITS
+from escalation.evidence import DIRECTION_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
 from escalation.signals import SIGNALS
 from training.batches import UNKNOWN, Batch
 from training.config import LossWeights
@@ -43,6 +43,30 @@ def event_loss(signal: Tensor, event: Tensor, quad: Tensor) -> Tensor:
     return mean_known(by_event, event >= 0) + 0.5 * mean_known(by_quad, (quad >= 0) & (event < 0))
 
 
+def teacher_loss(kept: Tensor, taught: Tensor) -> Tensor:
+    """How far the evidence is from a teacher's (Hinton, Vinyals and Dean 2015, at temperature 1): cross-entropy against its probabilities.
+
+    Signals and scope count on every token; status, direction and severity as much as the teacher sees a phrase there, for they mean nothing elsewhere.
+
+    Args:
+        kept: `(n_tokens, N_LOGITS)`.
+        taught: the same of the teacher, NaN where it was not asked.
+    """
+    known = ~taught[:, 0].isnan()
+    if not known.any():
+        return kept.sum() * 0.0
+    kept, taught = kept[known], taught[known]
+    signal = taught[:, SIGNAL_LOGITS].softmax(dim=1)
+    weight = 1.0 - signal[:, 0]
+    total = weight.sum() + 1.0
+    soft = taught.sigmoid()
+    pairs = F.binary_cross_entropy_with_logits(kept, soft, reduction="none")
+    by_status = -(taught[:, STATUS_LOGITS].softmax(dim=1) * kept[:, STATUS_LOGITS].log_softmax(dim=1)).sum(dim=1)
+    by_phrase = 0.5 * by_status + pairs[:, DIRECTION_LOGITS].mean(dim=1) + pairs[:, SEVERITY_LOGIT]
+    by_token = -(signal * kept[:, SIGNAL_LOGITS].log_softmax(dim=1)).sum(dim=1)
+    return 4 * by_token.mean() + (weight * by_phrase).sum() / total + 0.5 * pairs[:, SCOPE_LOGIT].mean()
+
+
 def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     """The losses of a step by name (those of `LossWeights`).
 
@@ -69,6 +93,7 @@ def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         ),
         "signal": binary(pools.signal, batch.signals),
         "event": event_loss(pools.signal, batch.event, batch.quad),
+        "teacher": teacher_loss(kept, batch.taught),
     }  # fmt: skip
 
 

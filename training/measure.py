@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from escalation.calibration import Calibration
+from escalation.evaluation.fitting import direction_class
 from escalation.evidence import Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
 from escalation.reading import Reader, Reading, read
 from escalation.signals import ESCALATION, LABELS, SIGNALS
@@ -80,11 +81,6 @@ def interpret_all(items: Sequence[Item], readings: Sequence[Reading], calibratio
     return [interpret(item, reading, calibration) for item, reading in zip(items, readings, strict=True)]
 
 
-def direction_class(escalation: bool, de_escalation: bool) -> int:
-    """0 neutral, 1 escalation, 2 de-escalation, 3 mixed."""
-    return int(escalation) + 2 * int(de_escalation)
-
-
 def match_spans(found: Sequence[tuple[int, int, int, int]], gold: Sequence[Span], *, signal: bool) -> list[tuple[tuple[int, int, int, int], Span]]:
     """Pairs found and gold spans one to one: IoU at least 0.5 and the same direction (or, with `signal`, the same signal); best overlap first."""
     pairs = []
@@ -147,7 +143,8 @@ def event_figures(sentences: Sequence[SentenceReading]) -> dict[str, float]:
 def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Calibration | None = None) -> dict[str, float]:
     """All figures of labelled items; a kind of label that no item has is left out.
 
-    `steer`, the mean of the direction and span figures and the PLOVER root figure, chooses the best epoch.
+    `steer`, the mean of the direction and span figures, chooses the best epoch. The PLOVER root figure is left out: dev has 98 coded rows for 15
+    roots, and it rises and falls by 0.09 from epoch to epoch.
     """
     calibration = calibration or Calibration()
     sentences = [s for reading in interpret_all(items, readings, calibration) for s in reading.sentences]
@@ -169,7 +166,7 @@ def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Cal
         figures["inside_in_scope"] = float(np.mean([s.scope >= calibration.scope_threshold for s in inside]))
     if coded := [s for s in sentences if s.unit.event is not None and s.item.source == "plv"]:
         figures |= event_figures(coded)
-    steering = [figures[k] for k in ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1", "event_root_f1") if k in figures]
+    steering = [figures[k] for k in ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1") if k in figures]
     figures["steer"] = float(np.mean(steering)) if steering else 0.0
     return figures
 

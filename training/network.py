@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from escalation.evidence import DIRECTION_LOGITS, DOUBT, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, TINY
@@ -65,16 +66,42 @@ class EvidenceNetwork(nn.Module):
         return logits
 
 
+def load_tokenizer(encoder: str) -> tuple[Tokenizer, dict[str, int]]:
+    """The encoder's tokenizer and the ids of its special tokens."""
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(resolve_encoder(encoder))
+    tokenizer: Tokenizer = loaded.backend_tokenizer
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, {"cls_id": loaded.cls_token_id, "sep_id": loaded.sep_token_id, "pad_id": loaded.pad_token_id}
+
+
 def load_encoder(name: str, **options: Any) -> nn.Module:
     """Loads a pretrained encoder, without the pooling layer that some carry."""
     from transformers import AutoConfig, AutoModel
 
     path = resolve_encoder(name)
     config = AutoConfig.from_pretrained(path)
-    if getattr(config, "model_type", "") == "bert":
+    if getattr(config, "model_type", "") in ("bert", "mpnet", "roberta"):
         options["add_pooling_layer"] = False
     encoder: nn.Module = AutoModel.from_pretrained(path, attn_implementation="eager", **options)
     return encoder
+
+
+def freeze_layers(encoder: nn.Module, count: int) -> None:
+    """Leaves the word embeddings and the first `count` layers as they were pretrained; 0 trains all.
+
+    Raises:
+        ValueError: the encoder has fewer layers, or keeps them where this function doesn't know.
+    """
+    if not count:
+        return
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    if layers is None or len(layers) < count:
+        raise ValueError(f"frozen_layers is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
+    for part in [encoder.embeddings, *layers[:count]]:
+        part.requires_grad_(False)
 
 
 def segment_sum(values: Tensor, sentence: Tensor, n_sentences: int) -> Tensor:

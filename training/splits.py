@@ -69,3 +69,40 @@ def choose_split(key: str) -> str:
 def split(texts: Sequence[str], keys: Sequence[str]) -> list[str]:
     """The split of each text: that of its group, which is named after the first key (in text order) of the group."""
     return [choose_split(keys[first]) for first in group(texts, keys)]
+
+
+def settle(splits: Sequence[str], groups: Sequence[int], keys: Sequence[str], first: int) -> tuple[list[str], tuple[str, ...]]:
+    """Gives texts from number `first` on, a user's own, a train and a dev part where chance gave them none, as it does with twenty rows.
+
+    Whole groups move, in the order of their keys' SHA-256 sums; groups that hold an earlier text stay, since that one's split is fixed.
+
+    Args:
+        splits: of all texts, by chance.
+        groups: as `group` gives them.
+        keys: of all texts.
+        first: number of the first of the user's own.
+
+    Returns:
+        The splits, and a note on each move.
+
+    Raises:
+        ValueError: there are not two groups of own texts that can move.
+    """
+    settled, notes = list(splits), []
+    own = range(first, len(splits))
+    free = sorted({g for g in groups if g >= first}, key=lambda g: hashlib.sha256(keys[g].encode()).hexdigest())
+    for wanted in ("train", "dev"):
+        if not own or wanted in (settled[index] for index in own):
+            continue
+        # Not all of it: the first group stays to measure, or the last that trains stays to train.
+        staying = free[:1] if wanted == "train" else [g for g in free if settled[g] == "train"][-1:]
+        movable = [g for g in free if g not in staying]
+        if not movable:
+            remedy = "give at least two that differ, and better two hundred"
+            raise ValueError(f"{len(own)} texts of your own hold {len(free)} that differ from each other and from the corpora; {remedy}")
+        moved = movable if wanted == "train" else movable[: max(1, round(SHARES[wanted] * len(free)))]
+        chosen = [index for index in own if groups[index] in moved]
+        for index in chosen:
+            settled[index] = wanted
+        notes.append(f"{len(chosen)} of {len(own)} own texts were moved to {wanted}, since the split by chance left it none")
+    return settled, tuple(notes)

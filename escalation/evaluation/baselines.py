@@ -37,9 +37,7 @@ class TextBaseline:
 def labelled_strings(texts: Sequence[LabelledText]) -> list[tuple[str, Labels]]:
     """Every labelled string of some texts: sentences where they are labelled, else the text."""
     return [
-        pair
-        for text in texts
-        for pair in ([(text.text[s.start : s.end], s.labels) for s in text.sentences] if text.sentences else [(text.text, text.labels)])
+        pair for text in texts for pair in ([(text.text[s.start : s.end], s.labels) for s in text.sentences] if text.sentences else [(text.text, text.labels)])
     ]
 
 
@@ -142,13 +140,13 @@ def tfidf(texts: Sequence[LabelledText]) -> TextBaseline:
         probabilities = np.stack([half.predict_proba(strings)[:, 1] for half in halves], axis=1) if None not in halves else None
         inside = scope.predict(strings) if scope is not None else [None] * len(strings)
         events = event.predict(strings) if event is not None else [None] * len(strings)
-        scores = np.clip(ridge.predict(strings) / MAX_SEVERITY, -1, 1) if ridge is not None else [None] * len(strings)
+        scores = np.clip(ridge.predict(strings) / MAX_SEVERITY, -1, 1) if ridge is not None else None
         result = []
         for row in range(len(strings)):
             p = None if probabilities is None else (float(probabilities[row, 0]), float(probabilities[row, 1]))
             label = None if p is None else Labels(int(p[0] >= 0.5), int(p[1] >= 0.5)).label
             signals = None if events[row] is None else {str(events[row]): 1.0}
-            score = None if scores[row] is None else float(scores[row])
+            score = None if scores is None else float(scores[row])
             result.append(Prediction(label, score, p, None, None if inside[row] is None else bool(inside[row]), signals))
         return result
 

@@ -23,9 +23,13 @@ def pair(text: str) -> tuple[str, str]:
 def add_input(command: argparse.ArgumentParser) -> None:
     """Options that say how a labelled file is to be read."""
     command.add_argument("labelled", metavar="LABELLED", type=Path, help="labelled file: .jsonl, .csv, .tsv or .parquet")
-    command.add_argument("--column", type=pair, action="append", default=[], metavar="YOURS=NAME", help="a column of yours and the name it stands for (text, label …)")
+    command.add_argument(
+        "--column", type=pair, action="append", default=[], metavar="YOURS=NAME", help="a column of yours and the name it stands for (text, label …)"
+    )
     command.add_argument("--label", type=pair, action="append", default=[], metavar="YOURS=LABEL", help="a value of yours and the label it stands for")
-    command.add_argument("--out-of-scope", type=pair, metavar="COLUMN=VALUE,…", help="rows with these values are labelled out of scope, such as topic=sports,business")
+    command.add_argument(
+        "--out-of-scope", type=pair, metavar="COLUMN=VALUE,…", help="rows with these values are labelled out of scope, such as topic=sports,business"
+    )
     command.add_argument("--model", default="newswire-en", help="name of a shipped model, a model folder, or (evaluate) a baseline such as baseline:vader")
 
 

@@ -22,7 +22,16 @@ from escalation.signals import DIRECTIONS
 WORD = re.compile(r"\w+(?:['’-]\w+)*")
 NEUTRAL = "something"  # what stands in for a word that is replaced: as a subject or an object it says nothing of conflict
 CASES = 400  # texts that are tried at most: each costs six readings
-KEYS = ("comprehensiveness", "comprehensiveness_random", "replacement", "replacement_random", "sufficiency", "sufficiency_random", "score_drop", "score_drop_random")
+KEYS = (
+    "comprehensiveness",
+    "comprehensiveness_random",
+    "replacement",
+    "replacement_random",
+    "sufficiency",
+    "sufficiency_random",
+    "score_drop",
+    "score_drop_random",
+)
 TITLES = {
     "comprehensiveness": "Fall of the probability without the highlighted words",
     "comprehensiveness_random": "… without as many random words",

@@ -124,7 +124,9 @@ def check_scales(texts: Sequence[LabelledText]) -> None:
     """Raises a ValueError where severities look like scores (−1 … 1) and not like the codebook's −10 … 10."""
     found = [labels.severity for text in texts for labels in (text.labels, *(s.labels for s in text.sentences)) if labels.severity is not None]
     if any(value != int(value) for value in found) and all(abs(value) <= 1 for value in found):
-        raise ValueError("all severities lie within -1 and 1 and are no whole numbers: they look like scores; the codebook's severity is -10 to 10, so multiply")
+        raise ValueError(
+            "all severities lie within -1 and 1 and are no whole numbers: they look like scores; the codebook's severity is -10 to 10, so multiply"
+        )
 
 
 def read_labelled(

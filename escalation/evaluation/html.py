@@ -14,7 +14,8 @@ CSS = """
 :root{--ink:#1c1d1f;--paper:#fbfaf8;--card:#fff;--line:#dedbd5;--faint:#8a8781;--up:#b3261e;--down:#1b6e34;--bar:#e9e6e0}
 @media(prefers-color-scheme:dark){:root{--ink:#e8e6e3;--paper:#15171a;--card:#1d2024;--line:#363a40;--faint:#8f959c;--up:#ff8a7a;--down:#7ad196;--bar:#2a2e34}}
 *{box-sizing:border-box}
-body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);background:var(--paper);margin:0 auto;max-width:68rem;padding:2rem 1.2rem 5rem}
+body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:var(--ink);
+background:var(--paper);margin:0 auto;max-width:68rem;padding:2rem 1.2rem 5rem}
 h1{font-size:1.7rem;margin:0 0 .2rem}h2{font-size:1.2rem;margin:2.6rem 0 .7rem;border-bottom:1px solid var(--line);padding-bottom:.3rem}
 h3{font-size:1rem;margin:1.4rem 0 .5rem}
 p.lead{color:var(--faint);margin:.2rem 0 1.2rem}
@@ -23,13 +24,18 @@ th{font-weight:600;text-align:left;color:var(--faint);font-size:.85rem}
 td,th{padding:.28rem .6rem .28rem 0;border-bottom:1px solid var(--line);vertical-align:baseline}
 td.n,th.n{text-align:right;white-space:nowrap}td.i{color:var(--faint);white-space:nowrap}
 .range{display:block;position:relative;height:.55rem;background:var(--bar);border-radius:3px;min-width:9rem}
-.range i{position:absolute;top:0;bottom:0;background:var(--faint);opacity:.55;border-radius:3px}.range b{position:absolute;top:-2px;bottom:-2px;width:3px;background:var(--ink);border-radius:2px}
+.range i{position:absolute;top:0;bottom:0;background:var(--faint);opacity:.55;border-radius:3px}
+.range b{position:absolute;top:-2px;bottom:-2px;width:3px;background:var(--ink);border-radius:2px}
 .plots{display:flex;flex-wrap:wrap;gap:1rem}.plots>div,.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem}
 .plots svg{display:block;max-width:100%;height:auto}
 .wide{overflow-x:auto}
-.heads{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}.heads div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem 1rem;flex:1 1 11rem}
+.heads{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}
+.heads div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem 1rem;flex:1 1 11rem}
 .heads b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.heads span{color:var(--faint);font-size:.85rem}
-.card{margin:.7rem 0}.card p{margin:.2rem 0}.small{font-size:.88rem;color:var(--faint)}.esc{background:none!important;color:inherit!important;padding:.2rem 0!important}
+.card{margin:.7rem 0}
+.card p{margin:.2rem 0}
+.small{font-size:.88rem;color:var(--faint)}
+.esc{background:none!important;color:inherit!important;padding:.2rem 0!important}
 details summary{cursor:pointer;margin:.6rem 0}
 ul{padding-left:1.2rem}
 @media print{body{max-width:none}}
@@ -44,7 +50,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], *, numbers: int = 
     first = len(names) - numbers
 
     def cells(tag: str, values: Iterable[str]) -> str:
-        return "".join(f'<{tag}{" class=n" if place >= first else ""}>{value}</{tag}>' for place, value in enumerate(values))
+        return "".join(f"<{tag}{' class=n' if place >= first else ''}>{value}</{tag}>" for place, value in enumerate(values))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{cells("th", names)}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -290,7 +290,7 @@ def read_record(row: Mapping[str, Any], name: str) -> LabelledText:
         raise ValueError(f"text must be a string, got {type(text).__name__} {text!r:.40}")
     rows = row.get("sentences")
     sentences: tuple[LabelledSentence, ...] = ()
-    if not is_missing(rows) and len(rows):
+    if rows is not None and not is_missing(rows) and len(rows):
         text, spans = place_sentences(rows, text)
         sentences = tuple(
             LabelledSentence(start, end, read_labels(sentence, text[start:end], start)) for (start, end), sentence in zip(spans, rows, strict=True)

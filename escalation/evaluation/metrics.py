@@ -62,12 +62,12 @@ def correlation(rows: Rows, function: Callable[[Array, Array], tuple[float, floa
 
 def outside(rows: Rows) -> NDArray[np.bool_]:
     """Rows labelled out of scope of which the model says whether they are."""
-    return (rows.gold_scope == 0) & ~np.isnan(rows.scope)
+    return np.equal(rows.gold_scope, 0) & ~np.isnan(rows.scope)
 
 
 def inside(rows: Rows) -> NDArray[np.bool_]:
     """Rows labelled in scope of which the model says whether they are."""
-    return (rows.gold_scope == 1) & ~np.isnan(rows.scope)
+    return np.equal(rows.gold_scope, 1) & ~np.isnan(rows.scope)
 
 
 def alarm(rows: Rows) -> float:
@@ -145,7 +145,7 @@ def mean_of_directions(function: Callable[[Array, Array], float]) -> Callable[[R
 
 def confidence(rows: Rows) -> Array:
     """How sure the model is of its label: the smaller distance of the two probabilities from ½, as a probability."""
-    return 0.5 + np.abs(rows.probability - 0.5).min(axis=1)
+    return np.asarray(0.5 + np.abs(rows.probability - 0.5).min(axis=1))
 
 
 def risk_coverage(rows: Rows) -> tuple[Array, Array]:

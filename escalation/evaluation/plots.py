@@ -34,7 +34,7 @@ def draw(size: tuple[float, float], paint: Callable[[Any], None], label: str) ->
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(?<=<svg )', f'role="img" aria-label="{label}" ', svg, count=1)
+    svg = re.sub(r"(?<=<svg )", f'role="img" aria-label="{label}" ', svg, count=1)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     return re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", svg)
@@ -50,7 +50,14 @@ def plot_reliability(level: Level) -> str:
             if bins:
                 axes.plot([b.predicted for b in bins], [b.happened for b in bins], color=colour, linewidth=1.2)
                 most = max(b.count for b in bins)
-                axes.scatter([b.predicted for b in bins], [b.happened for b in bins], s=[12 + 60 * b.count / most for b in bins], color=colour, marker=marker, label=direction)
+                axes.scatter(
+                    [b.predicted for b in bins],
+                    [b.happened for b in bins],
+                    s=[12 + 60 * b.count / most for b in bins],
+                    color=colour,
+                    marker=marker,
+                    label=direction,
+                )
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="predicted probability", ylabel="share that is so", title="Reliability")
         axes.legend(frameon=False, labelcolor=INK)
 

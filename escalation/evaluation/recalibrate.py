@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,10 @@ class Fit:
         self.fitted: list[str] = []
         self.kept: list[str] = []
 
+    def put(self, field: str, value: Any) -> None:
+        """Replaces one value."""
+        self.calibration = dataclasses.replace(self.calibration, **{field: value})
+
     def fit_map(self, field: str, title: str, cases: Sequence[tuple[float, int | None]]) -> None:
         """Puts a Platt map on top of a map; `cases` are (present probability, label)."""
         known = [(p, y) for p, y in cases if y is not None]
@@ -112,7 +117,7 @@ class Fit:
         slope_of = fit_logistic(logit(np.array([[p] for p, _ in known])), np.array([y for _, y in known]))
         first, *slopes = getattr(self.calibration, field)
         value = (slope_of[0] + slope_of[1] * first, *(slope_of[1] * slope for slope in slopes))
-        self.calibration = dataclasses.replace(self.calibration, **{field: value})
+        self.put(field, value)
         self.fitted.append(f"{title}: {len(known)} labels")
 
     def fit_thresholds(self, field: str, title: str, cases: Sequence[tuple[Array, Labels]]) -> None:
@@ -125,7 +130,7 @@ class Fit:
             self.kept.append(f"{title}: {', '.join(f'{n} labels {half}' for half, n in counts.items())}; {NEEDED} of each are needed")
             return
         gold = np.array([[x.escalation, x.de_escalation] for _, x in known])
-        self.calibration = dataclasses.replace(self.calibration, **{field: best_thresholds(np.stack([p for p, _ in known]), gold)})
+        self.put(field, best_thresholds(np.stack([p for p, _ in known]), gold))
         self.fitted.append(f"{title}: {len(known)} labels")
 
     def fit_interval(self, field: str, title: str, cases: Sequence[tuple[float, float | None]]) -> None:
@@ -134,7 +139,7 @@ class Fit:
         if 0 < len(errors) < NEEDED_SEVERITIES:
             self.kept.append(f"{title}: {len(errors)} severities; {NEEDED_SEVERITIES} are needed")
         elif len(errors):
-            self.calibration = dataclasses.replace(self.calibration, **{field: conformal_width(errors)})
+            self.put(field, conformal_width(errors))
             self.fitted.append(f"{title}: {len(errors)} severities")
 
 
@@ -151,7 +156,9 @@ def fit_sentences(fit: Fit, texts: Sequence[ReadText]) -> None:
     for column, half in enumerate(("escalation", "de_escalation")):
         cases = [(float(p), getattr(x, half)) for p, x in zip(direction[:, column], labels, strict=True)]
         fit.fit_map(f"sentence_{half}", f"probability of {half} of a sentence", cases)
-    fit.fit_map("sentence_scope", "scope of a sentence", [(float(p), None if x.in_scope is None else int(x.in_scope)) for p, x in zip(scope, labels, strict=True)])
+    fit.fit_map(
+        "sentence_scope", "scope of a sentence", [(float(p), None if x.in_scope is None else int(x.in_scope)) for p, x in zip(scope, labels, strict=True)]
+    )
     fit.fit_thresholds("sentence_thresholds", "label of a sentence", list(zip(figures(lambda f: f.direction), labels, strict=True)))
     scores = figures(lambda f: f.score)
     fit.fit_interval("sentence_interval", "interval of a sentence", [(float(s), x.severity) for s, x in zip(scores, labels, strict=True)])

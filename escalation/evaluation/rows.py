@@ -77,10 +77,7 @@ def overlap(a: tuple[int, int], b: tuple[int, int]) -> float:
 def match(found: Sequence[Highlight], gold: Sequence[LabelledPhrase], *, signal: bool = False) -> list[tuple[Highlight, LabelledPhrase]]:
     """Pairs found and gold phrases one to one: IoU at least 0.5 and the same direction (with `signal`, the same signal), best overlap first."""
     pairs = [
-        (overlap((f.start, f.end), (g.start, g.end)), f, g)
-        for f in found
-        for g in gold
-        if (f.signal == g.signal if signal else f.direction == g.direction)
+        (overlap((f.start, f.end), (g.start, g.end)), f, g) for f in found for g in gold if (f.signal == g.signal if signal else f.direction == g.direction)
     ]
     matched: list[tuple[Highlight, LabelledPhrase]] = []
     for value, f, g in sorted(pairs, key=lambda pair: -pair[0]):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from escalation.evaluation.baselines import BASELINE, load_baseline
@@ -88,7 +89,8 @@ def make_figures(levels: Mapping[str, Rows], draws: Draws, n_texts: int, *, show
 
     work = [(BY_KEY[key], level, rows) for level, whole in levels.items() for key, rows in measured_rows(whole).items()]
     bar = tqdm(work, desc="intervals", unit="figure", disable=not show_progress_bar)
-    return tuple(make_figure(metric, level, rows, draws, n_texts) for metric, level, rows in bar)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # the same checks a thousand times over take longer than the metrics
+        return tuple(make_figure(metric, level, rows, draws, n_texts) for metric, level, rows in bar)
 
 
 def missing_figures(levels: Mapping[str, Rows], figures: Sequence[Figure]) -> tuple[str, ...]:

@@ -69,5 +69,3 @@ def find_slices(named: Sequence[dict[str, str]]) -> list[tuple[str, str, np.ndar
         order = {name: place for place, name in enumerate([*(length_slice(high - 1) for _, high in LENGTHS), *POSITIONS])}
         found += [(field, value, np.array(large[value])) for value in sorted(shown, key=lambda value: (order.get(value, 99), value))]
     return found
-
-

@@ -1,0 +1,67 @@
+"""What a larger model said of sentences, kept on disk for a smaller one to learn from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from escalation.evidence import N_LOGITS
+
+
+def name_of(text: str) -> str:
+    """A sentence's name in the file: its text is not kept."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class Lessons:
+    """A teacher's logits, `(n_tokens, N_LOGITS)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
+
+    def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None) -> None:
+        self._said = dict(said or {})
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def get(self, text: str) -> NDArray[np.float32] | None:
+        """What it said of a sentence; None where it was not asked."""
+        found = self._said.get(name_of(text))
+        return None if found is None else found.astype(np.float32)
+
+    def add(self, name: str, logits: NDArray[np.float32]) -> None:
+        """Adds what it says of a sentence, by `name_of` it."""
+        self._said[name] = logits.astype(np.float16)
+
+    def to_dict(self) -> dict[str, NDArray[np.float16]]:
+        """All of it, by `name_of` a sentence."""
+        return dict(self._said)
+
+
+def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path) -> None:
+    """Writes lessons as safetensors: one table of logits, and where each sentence's rows stand in it."""
+    places, start = {}, 0
+    for name, logits in said.items():
+        places[name] = (start, len(logits))
+        start += len(logits)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"logits": np.concatenate([np.zeros((0, N_LOGITS), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places)})
+
+
+def load_lessons(path: Path) -> Lessons:
+    """Reads them.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file; make it with python -m training.teach")
+    with safe_open(path, framework="numpy") as file:
+        places = json.loads(file.metadata()["places"])
+        logits = file.get_tensor("logits")
+    return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()})

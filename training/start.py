@@ -1,0 +1,179 @@
+"""Weights to go on from: those of a shipped model, of a model folder, of a run, or a .safetensors file.
+
+A model folder holds its weights only as ONNX, for the shipped ones in int8. They are read out of the graph: what keeps its name is taken by its name, and the
+matrix of a linear layer, which the exporter renames and transposes, by the bias that is added behind it. Int8 values are turned back into the numbers that they
+stand for, so nothing is lost that the shipped model still had. Then both are run on the same text: they must agree.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from escalation.calibration import Calibration
+from escalation.model import MODEL_FILE, TOKENIZER_FILE, check_integrity, find_model, read_config
+from training.checkpoint import BEST, CHECKPOINT, CONFIG
+from training.config import Config
+from training.network import EvidenceNetwork
+
+# Root mean square of the difference of the logits over the standard deviation of the logits. Measured on newswire-en: 0.04, since int8 rounds the activations
+# too; with any two matrices of equal shape exchanged 0.19 and more.
+INT8_NOISE = 0.1
+FP32_NOISE = 1e-3
+QUANTIZED = "_quantized"
+REACH = 8  # nodes between a matrix and the bias that is added behind it, at most: product, cast, two scales
+TEXTS = (
+    "Recalled its ambassador, the ministry said on Monday.",
+    "The army shelled three villages near the river, and two soldiers were killed.",
+    "Both sides agreed to a ceasefire; the minister spoke of a measured response and no wish for war.",
+    "The striker scored twice in the second half.",
+    "Analysts fear a wider war if the talks fail.",
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where weights lie: `kind` is `model` (a folder with ONNX) or `weights` (a .safetensors file)."""
+
+    kind: str
+    path: Path
+
+
+def find_start(start: str) -> Start:
+    """Resolves what `Config.start` names.
+
+    Raises:
+        FileNotFoundError: nothing of the kind is there, or the run has not finished an epoch.
+    """
+    path = Path(start)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise FileNotFoundError(f"start {start!r} is no file; give a .safetensors file, a run folder, a model folder or a shipped model's name")
+        return Start("weights", path)
+    if (path / BEST).is_file():
+        return Start("weights", path / BEST)
+    if (path / CHECKPOINT).is_file():
+        raise FileNotFoundError(f"start {start!r} is a run that has not finished an epoch: it holds no {BEST}; let it train on first")
+    return Start("model", find_model(start))
+
+
+def weights_file(start: str) -> Path:
+    """The file that holds the weights of `Config.start`."""
+    found = find_start(start)
+    return found.path / MODEL_FILE if found.kind == "model" else found.path
+
+
+def start_calibration(start: str) -> Calibration | None:
+    """The calibration of what `Config.start` names: a model's own, a run's that of what it began with; None where there is none."""
+    if not start:
+        return None
+    found = find_start(start)
+    if found.kind == "model":
+        return read_config(check_integrity(found.path), found.path).calibration
+    config = found.path.parent / CONFIG
+    return start_calibration(json.loads(config.read_text(encoding="utf-8")).get("start", "")) if config.is_file() else None
+
+
+def read_onnx(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """The weights in an ONNX file that `training.export` wrote, by their names in the network, and whether they are int8 turned back."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    values: dict[str, NDArray[Any]] = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    state = {}
+    for name in values:
+        base = name.removesuffix(QUANTIZED)
+        if base != name:
+            value = (values[name].astype(np.float32) - values[f"{base}_zero_point"].astype(np.float32)) * values[f"{base}_scale"].astype(np.float32)
+        else:
+            value = values[name]
+        if base.startswith(("encoder.", "head.")):
+            state[base] = torch.from_numpy(np.array(value))
+        elif value.ndim == 2 and (bias := find_bias(name, readers, values)):
+            state[bias.removesuffix("bias") + "weight"] = torch.from_numpy(np.ascontiguousarray(value.T))  # (in, out) to torch's (out, in)
+    return state, any(name.endswith(QUANTIZED) for name in values)
+
+
+def find_bias(name: str, readers: dict[str, list[Any]], values: dict[str, NDArray[Any]]) -> str | None:
+    """The named bias that is added to the product with the matrix `name`; None where there is none near."""
+    outputs = [name]
+    for _ in range(REACH):
+        nodes = [node for output in outputs for node in readers.get(output, [])]
+        biases = [given for node in nodes if node.op_type in ("Add", "Gemm") for given in node.input if given in values and given.endswith(".bias")]
+        if biases:
+            return str(biases[0])
+        outputs = [output for node in nodes for output in node.output]
+    return None
+
+
+def put_weights(network: EvidenceNetwork, state: dict[str, Tensor], start: str, encoder: str) -> None:
+    """Puts weights into the network.
+
+    Raises:
+        ValueError: some are missing, unknown or of another shape.
+    """
+    own = network.state_dict()
+    state = {name: value for name, value in state.items() if name in own or name.endswith("weight") or name.endswith("bias")}  # buffers are no weights
+    wrong = [f"{name} is missing" for name in own if name not in state] + [f"{name} is unknown" for name in state if name not in own]
+    wrong += [f"{n} is {tuple(state[n].shape)}, not {tuple(own[n].shape)}" for n in own if n in state and state[n].shape != own[n].shape]
+    if wrong:
+        remedy = "set encoder to the one that it was trained with (the key encoder of its train.toml or config.json)"
+        raise ValueError(f"start {start!r} does not fit encoder {encoder!r}: {wrong[0]} ({len(wrong)} such differences); {remedy}")
+    network.load_state_dict(state)
+
+
+@torch.no_grad()
+def compare(network: EvidenceNetwork, model: Path, tokenizer: Tokenizer, special: dict[str, int]) -> float:
+    """How far network and ONNX file are apart on a few sentences: root mean square of the difference of the logits over their standard deviation."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    device = next(network.parameters()).device
+    network.eval()
+    theirs, ours = [], []
+    for text in TEXTS:
+        ids = np.array([[special["cls_id"], *tokenizer.encode(text, add_special_tokens=False).ids, special["sep_id"]]], dtype=np.int64)
+        theirs.append(session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0].ravel())
+        given = torch.from_numpy(ids).to(device)
+        ours.append(network(given, torch.ones_like(given)).float().cpu().numpy().ravel())
+    a, b = np.concatenate(theirs).astype(np.float64), np.concatenate(ours).astype(np.float64)
+    return float(np.sqrt(((a - b) ** 2).mean()) / a.std())
+
+
+def load_start(network: EvidenceNetwork, config: Config, tokenizer: Tokenizer, special: dict[str, int]) -> None:
+    """Puts the weights that `config.start` names into the network.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        ValueError: they are of another architecture or vocabulary, or the network does not compute what the model does.
+    """
+    found = find_start(config.start)
+    if found.kind == "weights":
+        put_weights(network, load_file(found.path), config.start, config.encoder)
+        return
+    check_integrity(found.path)
+    if Tokenizer.from_file(str(found.path / TOKENIZER_FILE)).get_vocab() != tokenizer.get_vocab():
+        raise ValueError(f"start {config.start!r} has another vocabulary than encoder {config.encoder!r}; set encoder to the one in its train.toml")
+    state, int8 = read_onnx(found.path / MODEL_FILE)
+    put_weights(network, state, config.start, config.encoder)
+    distance = compare(network, found.path / MODEL_FILE, tokenizer, special)
+    allowed = INT8_NOISE if int8 else FP32_NOISE
+    if not distance <= allowed:
+        raise ValueError(
+            f"start {config.start!r}: the network with its weights differs from {MODEL_FILE} by {distance:.3g} of the logits' spread (allowed: {allowed}); "
+            f"encoder {config.encoder!r} is not the architecture that it was trained with, or its graph is none that training.export writes"
+        )
