@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 CORPORA ?= ../shared/corpora
 
-.PHONY: score test core lint train results picture clean
+.PHONY: score test core lint train results benchmark picture clean
 
 score: $(VENV)/score
 	@$(BIN)/escalation score tests/data/sample.txt
@@ -44,6 +44,11 @@ results: $(VENV)/dev
 	$(BIN)/escalation evaluate build/dev.jsonl $(BASELINES) --train build/train.jsonl --patterns $(CORPORA)/cameo_verb_patterns.txt --json build/dev-report.json --report build/dev-report.html
 	$(BIN)/escalation evaluate build/test.jsonl --no-behaviour --json build/test-report.json --report build/test-report.html
 	$(BIN)/python -m training.results README.md models/newswire-en/README.md --dev build/dev-report.json --test build/test-report.json --to docs/results.json
+
+# Speed and memory beside what a user would pick instead; needs an otherwise idle machine and about an hour.
+benchmark: $(VENV)/dev
+	$(PIP) --editable .[benchmark]
+	$(BIN)/python -m training.benchmark
 
 picture: $(VENV)/score
 	$(BIN)/escalation score tests/data/sample.txt --svg docs/sample.svg >/dev/null

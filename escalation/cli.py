@@ -107,7 +107,7 @@ def run_batch(args: argparse.Namespace) -> int:
     again = "" if args.output == "-" else "; what is done is kept, and the same command goes on from there"
     try:
         if args.engine == "ray":
-            from escalation.cluster import score_files_on_ray
+            from escalation.batch.cluster import score_files_on_ray
 
             done = score_files_on_ray(args.inputs, args.output, address=args.address, workers=args.workers, **options)
         else:

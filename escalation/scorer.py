@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -109,13 +110,14 @@ class Scorer:
                 raise type(error)(f"text {position}: {error}") from error
         from tqdm import tqdm  # here: a single text never needs it
 
-        different = list(dict.fromkeys(checked))  # a text that occurs twice is scored once
+        different = Counter(checked)  # a text that occurs twice is scored once
+        queue = list(different)
         results: dict[str, Score] = {}
-        with tqdm(total=len(different), unit="article", disable=not show_progress_bar) as progress:
-            for start in range(0, len(different), batch_size):
-                batch = different[start : start + batch_size]
+        with tqdm(total=len(checked), unit="article", disable=not show_progress_bar) as progress:
+            for start in range(0, len(queue), batch_size):
+                batch = queue[start : start + batch_size]
                 results |= zip(batch, self._score_batch(batch), strict=True)
-                progress.update(len(batch))
+                progress.update(sum(different[text] for text in batch))
         return [results[text] for text in checked]
 
     def _score_batch(self, texts: Sequence[str]) -> list[Score]:

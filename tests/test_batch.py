@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from escalation import chunks
+from escalation.batch import chunks
+from escalation.batch.records import COLUMNS
 from escalation.cli import main
-from escalation.records import COLUMNS
 from escalation.scorer import Scorer
 
 TEXTS = ["The army attacked the border. A measured response.", "", "It was a truce and the envoy said it.", "The striker attacked the goal.", "12 %"]

@@ -20,7 +20,7 @@ from escalation.scorer import Scorer
 
 MEASURE = """
 import sys
-from escalation import parquet
+from escalation.batch import parquet
 from escalation.batch import score_files
 parquet.ROW_GROUP = 1 << 20  # small enough for both inputs to fill several
 score_files(sys.argv[1], sys.argv[2], model=sys.argv[3], threads=1, level="sentence")

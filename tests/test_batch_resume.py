@@ -18,11 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from escalation import chunks
-from escalation.batch import BatchReport, score_files
-from escalation.journal import Journal, Progress
+from escalation.batch import BatchReport, chunks, score_files
+from escalation.batch.journal import Journal, Progress
+from escalation.batch.survey import Survey
 from escalation.scorer import Scorer
-from escalation.survey import Survey
 
 WORDS = "army attacked border truce measured response feared minister said football striker recalled envoy withdrew and it the the the of".split()
 FORMATS = ["out.jsonl", "out.csv", "out.jsonl.gz", "out.csv.zst", "out.parquet"]
@@ -124,7 +123,7 @@ def noted(output: str) -> dict[str, int]:
 
 COMMAND = """
 import os, random, signal, sys
-from escalation import chunks
+from escalation.batch import chunks
 from escalation.cli import main
 chunks.CHUNK_ROWS = {chunk}
 fsync, left = os.fsync, [{kill_at}]
@@ -136,9 +135,7 @@ def counting(handle):
 os.fsync = counting
 if {slow}:
     import time
-    from escalation.journal import Journal, Progress
-from escalation.scorer import Scorer
-from escalation.survey import Survey
+    from escalation.scorer import Scorer
     score_many = Scorer.score_many
     Scorer.score_many = lambda *arguments, **options: (time.sleep(0.05), score_many(*arguments, **options))[1]
 if {limit}:
@@ -323,7 +320,7 @@ def test_standard_input_goes_on_if_it_is_the_same(score, monkeypatch: pytest.Mon
 
 def test_an_error_in_reading_keeps_what_is_done(score, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = unbroken(score, "out.jsonl")
-    from escalation import tables
+    from escalation.batch import tables
 
     real, calls = tables._read_csv, [0]
 

@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from escalation import chunks
-from escalation.batch import score_files
-from escalation.chunks import Options
-from escalation.cluster import PartScorer, score_files_on_ray, score_part, survey_part
-from escalation.files import Source
-from escalation.jobs import Job
-from escalation.places import Folder, find_everywhere, local_copy, state_everywhere
+from escalation.batch import chunks, score_files
+from escalation.batch.chunks import Options
+from escalation.batch.cluster import PartScorer, score_files_on_ray, score_part, survey_part
+from escalation.batch.files import Source
+from escalation.batch.jobs import Job
+from escalation.batch.places import Folder, find_everywhere, local_copy, state_everywhere
 from escalation.scorer import Scorer
 
 TEXTS = [f"The army attacked the border of {number} and it was a truce." for number in range(120)]
@@ -43,10 +42,9 @@ def write_inputs(folder: Path) -> None:
 
 
 COMMAND = """
-import os, signal, sys, time
-from escalation import chunks, cli
-from escalation.cluster import PartScorer
-from escalation.scorer import Scorer
+import os, signal, time
+from escalation.batch import chunks
+from escalation.batch.cluster import PartScorer
 chunks.CHUNK_ROWS = 5
 class Dying(PartScorer):
     "Kills itself in the midst of a part, once for each mark that is there to take."
@@ -84,7 +82,7 @@ def on_ray(tmp_path: Path, tiny_folder: Path):
         names = {"MARK": str(tmp_path / "mark"), "LOG": str(tmp_path / "log"), "WORKERS": str(tmp_path / f"workers-{output}")}
         (tmp_path / "dying_worker.py").write_text("\n".join(f"{name} = {value!r}" for name, value in names.items()) + COMMAND)
         code = (
-            "import sys, dying_worker, ray\nfrom escalation import cli, cluster\ncluster.PartScorer = dying_worker.Dying\n"
+            "import sys, dying_worker, ray\nfrom escalation import cli\nfrom escalation.batch import cluster\ncluster.PartScorer = dying_worker.Dying\n"
             "ray.init(num_cpus=2, logging_level='error', log_to_driver=False)\nsys.exit(cli.main(sys.argv[1:]))"
         )
         command = ["batch", "in", "-o", output, "--engine", "ray", "--workers", "2", "--model", str(tiny_folder), *arguments]

@@ -193,3 +193,13 @@ def test_public_names() -> None:
     assert escalation.Coverage is Coverage
     with pytest.raises(AttributeError, match="no attribute 'scores'"):
         _ = escalation.scores  # type: ignore[attr-defined]
+
+
+def test_a_text_that_occurs_twice_is_scored_once(tiny: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[str] = []
+    batch = tiny._score_batch
+    monkeypatch.setattr(tiny, "_score_batch", lambda texts: scored.extend(texts) or batch(texts))
+    texts = ["the army attacked", "the minister said it", "the army attacked"]
+    results = tiny.score_many(texts)
+    assert scored == texts[:2]
+    assert [result.text for result in results] == texts

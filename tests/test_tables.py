@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from escalation import tables
-from escalation.files import Source, find_sources
-from escalation.survey import column_type, fits, kind_of
-from escalation.tables import Row, read_rows
+from escalation.batch import tables
+from escalation.batch.files import Source, find_sources
+from escalation.batch.survey import column_type, fits, kind_of
+from escalation.batch.tables import Row, read_rows
 
 
 def rows(path: Path, content: bytes | str, *, skip: int = 0) -> list[Row]:

@@ -135,7 +135,7 @@ def test_the_pooling_in_torch_is_that_of_scoring() -> None:
     np.testing.assert_allclose(pools.signal, pool(tokens.signal, bounds), atol=1e-5)
 
     class All:
-        first, last = 0, 20
+        first, last, status = 0, 20, 0
 
     figures = score_sentences(tokens, bounds, [All()], Calibration())  # type: ignore[list-item]
     np.testing.assert_allclose(pools.severity, figures.score, atol=1e-5)

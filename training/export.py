@@ -82,6 +82,20 @@ def quantize(source: Path, target: Path) -> None:
     quantize_dynamic(str(source), str(target), per_channel=True, weight_type=QuantType.QInt8)
 
 
+def strip_traces(path: Path) -> None:
+    """Takes the exporter's notes out of an ONNX file: stack traces with the paths of the machine that made it."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    onnx.save(model, str(path))
+
+
 class OnnxReader(NetworkReader):
     """Reads through an ONNX file instead of the torch network, each window by itself, as the shipped model is read."""
 
@@ -157,6 +171,7 @@ def export_network(
         full.unlink()
     else:
         full.rename(shipped)
+    strip_traces(shipped)
     written = open_onnx(shipped)
     raw = read_raw(written, dev)
     if precision == "int8":

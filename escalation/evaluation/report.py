@@ -235,9 +235,9 @@ class Report:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples to lists and NaN to None, at any depth."""
+    """Tuples to lists, NaN and infinity to None, at any depth."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -43,8 +43,10 @@ def distinct_openings(articles: Sequence[Article]) -> float:
     """Share of articles whose first three words (slots as one word) no other article of another scenario begins with."""
     whole = [article for article in articles if not is_pair(article)]
     openings = {article.id: tuple(skeleton(article.sentences[0].text)[:3]) for article in whole}
-    count = Counter(openings.values())
-    return sum(count[opening] == 1 for opening in openings.values()) / max(1, len(whole))
+    scenarios: dict[tuple[str, ...], set[str]] = {}
+    for article in whole:
+        scenarios.setdefault(openings[article.id], set()).add(article.scenario)
+    return sum(len(scenarios[opening]) == 1 for opening in openings.values()) / max(1, len(whole))
 
 
 def wordings(articles: Sequence[Article], signal: str) -> int:

@@ -8,11 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from escalation.files import Source, need
-from escalation.records import COLUMNS, Record, to_cell
+from escalation.batch.files import Source, need
+from escalation.batch.records import COLUMNS, Record, to_cell
+from escalation.batch.survey import column_type
+from escalation.batch.tables import open_parquet
 from escalation.signals import SIGNAL_NAMES
-from escalation.survey import column_type
-from escalation.tables import open_parquet
 
 ROW_GROUP = 1 << 24  # bytes of a row group, about, of the file that is put together; a part that is larger is one by itself
 

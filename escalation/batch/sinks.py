@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from escalation.files import need
-from escalation.records import Record, to_cell, to_json
+from escalation.batch.files import need
+from escalation.batch.records import Record, to_cell, to_json
 
 Encoder = Callable[[Sequence[Record]], bytes]
 

@@ -21,15 +21,15 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from escalation.batch import BatchReport, write_file
-from escalation.chunks import Options
-from escalation.files import FORMATS, STANDARD, Source, need
-from escalation.jobs import Job, check_clash, choose_options, describe
-from escalation.journal import Traces, sum_of
-from escalation.parquet import read_schema, unify
-from escalation.places import WORK, Folder, find_everywhere, is_address, local_copy, state_everywhere
+from escalation.batch.chunks import Options
+from escalation.batch.files import FORMATS, STANDARD, Source, need
+from escalation.batch.jobs import Job, check_clash, choose_options, describe
+from escalation.batch.journal import Traces, sum_of
+from escalation.batch.parquet import read_schema, unify
+from escalation.batch.places import WORK, Folder, find_everywhere, is_address, local_copy, state_everywhere
+from escalation.batch.run import BatchReport, write_file
+from escalation.batch.survey import Survey, merge, survey_source
 from escalation.scorer import DEFAULT_MODEL, Scorer, load
-from escalation.survey import Survey, merge, survey_source
 
 RUN_FILE, REPORTS, REJECTS = "_run.json", "_reports", "_rejects"  # names with an underscore are passed over by Spark, Arrow and others that read folders
 
@@ -51,7 +51,7 @@ def score_files_on_ray(
     overwrite: bool = False,
     show_progress_bar: bool = False,
 ) -> BatchReport:
-    """Scores files of articles on a Ray cluster, a part for each; other arguments, columns and errors are those of `batch.score_files`.
+    """Scores files of articles on a Ray cluster, a part for each; other arguments, columns and errors are those of `run.score_files`.
 
     Stopped at any moment and called again with the same arguments it does what is left; complete, it changes nothing.
 
@@ -60,7 +60,7 @@ def score_files_on_ray(
         output: a folder, or the address of one: `part-00000.jsonl` … in the order of the inputs, broken rows in `_rejects`.
         address: of the cluster; None takes the one this machine is in, else starts Ray here.
         workers: at most so many at once; None takes as many as the cluster has room for.
-        text_column: see `batch.score_files`.
+        text_column: see `run.score_files`.
         id_column: see there.
         level: see there; its column `article` counts within the part.
         prefix: see there.

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from escalation.files import STANDARD, Source
-from escalation.survey import Survey
+from escalation.batch.files import STANDARD, Source
+from escalation.batch.survey import Survey
 
 FORMAT = 1
 PathLike = TypeVar("PathLike", bound=PurePath)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from escalation.files import Source, need
-from escalation.tables import open_parquet, read_rows
+from escalation.batch.files import Source, need
+from escalation.batch.tables import open_parquet, read_rows
 
 EXACT = 1 << 53  # whole numbers up to here are exact as floating-point numbers
 LONGEST = 1 << 63  # and up to here fit into 64 bits

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from escalation.batch.tables import Row
 from escalation.result import Highlight, Score, SentenceScore
 from escalation.signals import DE_ESCALATION, ESCALATION
-from escalation.tables import Row
 
 _FIGURES = {
     "label": "string", "score": "double", "low": "double", "high": "double", "escalation": "double", "de_escalation": "double", "in_scope": "bool",

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from escalation.chunks import Checker, Chunk, read_chunks, score_chunk
-from escalation.files import STANDARD
-from escalation.jobs import Job, check_output, choose_options, settle, survey_job
-from escalation.journal import Journal, Progress, Traces, locked, sync_folder
-from escalation.parquet import ParquetSink, TableMaker
-from escalation.records import Record
+from escalation.batch.chunks import Checker, Chunk, read_chunks, score_chunk
+from escalation.batch.files import STANDARD
+from escalation.batch.jobs import Job, check_output, choose_options, settle, survey_job
+from escalation.batch.journal import Journal, Progress, Traces, locked, sync_folder
+from escalation.batch.parquet import ParquetSink, TableMaker
+from escalation.batch.records import Record
+from escalation.batch.sinks import Encoder, GrowingFile, LinesSink, Sink, StreamSink, discard, lines_encoder
+from escalation.batch.survey import Survey
 from escalation.scorer import DEFAULT_MODEL, Scorer, load
-from escalation.sinks import Encoder, GrowingFile, LinesSink, Sink, StreamSink, discard, lines_encoder
-from escalation.survey import Survey
 
 
 @dataclass(frozen=True)

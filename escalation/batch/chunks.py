@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from escalation.files import STANDARD, Source
-from escalation.journal import Progress
-from escalation.records import COLUMNS, Record, make_records, to_json
+from escalation.batch.files import STANDARD, Source
+from escalation.batch.journal import Progress
+from escalation.batch.records import COLUMNS, Record, make_records, to_json
+from escalation.batch.survey import Survey, column_type, fits
+from escalation.batch.tables import Row, read_rows
 from escalation.scorer import Scorer, check_text
-from escalation.survey import Survey, column_type, fits
-from escalation.tables import Row, read_rows
 
 CHUNK_ROWS = 128  # a kill costs the work on one chunk: some seconds
 CHUNK_CHARACTERS = 1 << 20  # long articles make smaller chunks, so that memory stays what it is

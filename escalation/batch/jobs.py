@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from escalation import __version__
-from escalation import chunks as cut
-from escalation.chunks import Chunk, Options
-from escalation.files import STANDARD, Source, choose_format, find_sources, name_format, need
-from escalation.journal import Traces, state_of, sum_of
+from escalation.batch import chunks as cut
+from escalation.batch.chunks import Chunk, Options
+from escalation.batch.files import STANDARD, Source, choose_format, find_sources, name_format, need
+from escalation.batch.journal import Traces, state_of, sum_of
+from escalation.batch.parquet import read_schema, unify
+from escalation.batch.records import COLUMNS
+from escalation.batch.survey import Survey, check_columns, merge, survey_rows, survey_source
 from escalation.model import check_integrity, find_model
-from escalation.parquet import read_schema, unify
-from escalation.records import COLUMNS
-from escalation.survey import Survey, check_columns, merge, survey_rows, survey_source
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
 
 
 def settle(inputs: Sequence[str], options: Options, model: str | os.PathLike[str], *, input_format: str | None, ignore: Iterable[Path]) -> Job:
-    """Finds the inputs; nothing is read or written yet. Arguments and errors are those of `batch.score_files`."""
+    """Finds the inputs; nothing is read or written yet. Arguments and errors are those of `run.score_files`."""
     sources, left_out = find_sources(inputs, input_format=input_format, ignore=ignore)
     if len(sources) > 1 and any(source.name == STANDARD for source in sources):
         raise ValueError("standard input (-) can't be read together with files; give the files alone, or put all into standard input")
@@ -53,7 +53,7 @@ def settle(inputs: Sequence[str], options: Options, model: str | os.PathLike[str
 def choose_options(
     output: str, *, text_column: str, id_column: str | None, level: str, prefix: str, output_format: str | None
 ) -> Options:  # fmt: skip
-    """Checks the options of a run. Arguments are those of `batch.score_files`.
+    """Checks the options of a run. Arguments are those of `run.score_files`.
 
     Raises:
         ValueError: an unknown level or format.

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from escalation.files import Source, need, open_source
+from escalation.batch.files import Source, need, open_source
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from escalation.files import Source, choose_format, find_sources, name_format, need
-from escalation.journal import new_name, replace_file, state_of, sync_folder
+from escalation.batch.files import Source, choose_format, find_sources, name_format, need
+from escalation.batch.journal import new_name, replace_file, state_of, sync_folder
 
 WORK = "_work"  # parts on their way; the underscore makes programs that read folders pass it over
 
