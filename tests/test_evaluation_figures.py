@@ -71,6 +71,11 @@ def test_events_are_scored_as_root_quad_and_binary_without_restrain() -> None:
     assert figure("event_binary_f1", rows) == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
+def test_restrain_is_no_plover_root_and_counts_neither_way() -> None:
+    cases = [("attack", {"attack": 0.9}), ("restrain", {"restrain": 0.9, "consult": 0.2})]
+    assert figure("event_root_f1", rows_of(*[(labels(signal=gold), Prediction(None, signals=found)) for gold, found in cases])) == 1.0
+
+
 def test_a_quad_class_alone_gives_quad_and_binary_but_no_root() -> None:
     rows = rows_of(
         (labels(quad="verbal conflict"), Prediction(None, signals={"accuse": 1.0})),

@@ -22,9 +22,10 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from escalation.evaluation.fitting import direction_class
+from escalation.evaluation.labelled import QUADS
 from escalation.signals import ESCALATION, SIGNALS
 from training.config import Config
-from training.data import QUADS, Dataset, Item, Unit
+from training.data import Dataset, Item, Unit
 from training.measure import measurable
 from training.own import SOURCE, open_dataset
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from escalation.evaluation.labelled import QUADS
 from escalation.signals import BY_NAME, DE_ESCALATION, ESCALATION, SIGNAL_INDEX, STATUS_INDEX
 from training.config import SourceWeights
 from training.corpus.fill import fill
@@ -18,8 +19,6 @@ from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence
 from training.corpus.standoff import StandoffUnit, read_units, to_sentence
 from training.sources import read_source
 from training.splits import choose_split, group, settle
-
-QUADS = ("verbal conflict", "material conflict", "verbal cooperation", "material cooperation")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from sklearn.metrics import f1_score
 
 from escalation.calibration import Calibration
 from escalation.evaluation.fitting import direction_class
+from escalation.evaluation.labelled import QUADS
 from escalation.reading import Reading
 from escalation.signals import SIGNALS
-from training.data import QUADS, Item
+from training.data import Item
 from training.measure import SentenceReading, interpret_all, measure, phrase_figures
 from training.own import SOURCE
 

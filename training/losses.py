@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from escalation.evaluation.labelled import QUADS
 from escalation.evidence import DIRECTION_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
 from escalation.signals import SIGNALS
 from training.batches import UNKNOWN, Batch
 from training.config import LossWeights
-from training.data import QUADS
 from training.network import pool_tokens
 
 QUAD_OF_SIGNAL = torch.tensor([QUADS.index(signal.quad) for signal in SIGNALS])

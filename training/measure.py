@@ -12,11 +12,12 @@ from sklearn.metrics import f1_score
 
 from escalation.calibration import Calibration
 from escalation.evaluation.fitting import direction_class
+from escalation.evaluation.labelled import QUADS
+from escalation.evaluation.rows import IOU, overlap
 from escalation.evidence import Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
 from escalation.reading import Reader, Reading, read
 from escalation.signals import ESCALATION, LABELS, SIGNALS
-from training.corpus.agreement import IOU, overlap
-from training.data import QUADS, Item, Span, Unit
+from training.data import Item, Span, Unit
 
 BATCH = 64  # items read at once
 

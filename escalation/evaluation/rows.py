@@ -37,7 +37,7 @@ class Rows:
         covered: `(n,)` 1 where the interval holds the severity.
         gold_scope: `(n,)` 0 or 1.
         scope: `(n,)` 0 or 1, predicted.
-        gold_event: `(n,)` index of the signal.
+        gold_event: `(n,)` index of the signal; −1 for `restrain` too, which PLOVER lacks and no event is predicted as.
         event: `(n,)` predicted: the likeliest of the 15 signals that PLOVER has.
         gold_quad: `(n,)` index in `QUADS`.
         phrases: `(n, len(COUNTS))` counts of phrases and characters.
@@ -157,7 +157,7 @@ def make_rows(cases: Sequence[tuple[int, Labels, Prediction, Array]]) -> Rows:
         covered=real([covered(labels, p) for _, labels, p, _ in cases]),
         gold_scope=real([number(labels.in_scope) for _, labels, *_ in cases]),
         scope=real([number(p.in_scope) for _, _, p, _ in cases]),
-        gold_event=whole([SIGNAL_INDEX[labels.signal] if labels.signal else -1 for _, labels, *_ in cases]),
+        gold_event=whole([SIGNAL_INDEX[labels.signal] if labels.signal in EVENT_SIGNALS else -1 for _, labels, *_ in cases]),
         event=whole([predicted_event(p.signals) for _, _, p, _ in cases]),
         gold_quad=whole([QUADS.index(labels.quad) if labels.quad else -1 for _, labels, *_ in cases]),
         phrases=real([count_phrases(p.highlights, labels.phrases) for _, labels, p, _ in cases], len(COUNTS)),

@@ -11,11 +11,11 @@ from typing import Any
 import krippendorff
 import numpy as np
 
+from escalation.evaluation.rows import IOU, overlap
 from escalation.signals import BY_NAME
 from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, STANDOFF, Phrase, Sentence, read_articles
 from training.corpus.standoff import read_units, to_sentence
 
-IOU = 0.5
 DIRECTION_CODES = {"neutral": 0, "escalation": 1, "de-escalation": 2, "mixed": 3}
 
 
@@ -42,12 +42,6 @@ class Agreement:
     span_signal_f1: float
     span_exact_f1: float
     status_accuracy: float
-
-
-def overlap(a: tuple[int, int], b: tuple[int, int]) -> float:
-    """Intersection over union of two character spans; 0 where they do not touch."""
-    shared = min(a[1], b[1]) - max(a[0], b[0])
-    return max(0.0, shared / (max(a[1], b[1]) - min(a[0], b[0])))
 
 
 def pair_phrases(first: Sequence[Phrase], second: Sequence[Phrase]) -> list[tuple[Phrase, Phrase]]:

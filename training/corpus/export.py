@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from escalation.evaluation.labelled import QUADS
 from escalation.signals import SIGNAL_NAMES, STATUSES
-from training.data import QUADS, Dataset, Item, Unit
+from training.data import Dataset, Item, Unit
 from training.measure import measurable
 
 
