@@ -14,23 +14,25 @@ The same pooling stands in `training/network.py` in torch; a test holds the two 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from escalation.calibration import Array, Calibration, logistic, logit, sigmoid
-from escalation.signals import SIGNALS, STATUS_INDEX, STATUSES
+from escalation.signals import EVENTS, SIGNAL_INDEX, SIGNALS, STATUS_INDEX, STATUSES
 
 N_SIGNALS = len(SIGNALS)
-# Columns of the network's output, per token: no signal + 16 signals | 5 statuses | escalation, de-escalation | severity | scope
+# Columns of the network's output, per token: no signal + 16 signals | 5 statuses | escalation, de-escalation | severity | scope | 15 events
 SIGNAL_LOGITS = slice(0, 1 + N_SIGNALS)
 STATUS_LOGITS = slice(SIGNAL_LOGITS.stop, SIGNAL_LOGITS.stop + len(STATUSES))
 DIRECTION_LOGITS = slice(STATUS_LOGITS.stop, STATUS_LOGITS.stop + 2)
 SEVERITY_LOGIT = DIRECTION_LOGITS.stop
 SCOPE_LOGIT = SEVERITY_LOGIT + 1
-N_LOGITS = SCOPE_LOGIT + 1
+EVENT_LOGITS = slice(SCOPE_LOGIT + 1, SCOPE_LOGIT + 1 + len(EVENTS))  # missing in models before 0.3
+N_LOGITS = EVENT_LOGITS.stop
+EVENT_SIGNALS = [SIGNAL_INDEX[name] for name in EVENTS]
 DOUBT = 0.5  # half a token's worth of "nothing was said" in the denominator of a sentence's severity
 UNCOUNTED = tuple(STATUS_INDEX[status] for status in ("historical", "figurative"))  # seen, not counted (codebook section 3)
 TINY = 1e-6
@@ -47,6 +49,7 @@ class TokenFigures:
     direction: Array  # (n_tokens, 2) counted evidence: escalation, de-escalation
     severity: Array  # (n_tokens,) 0 ... 1
     scope: Array  # (n_tokens,) logits
+    event: Array  # (n_tokens, 15) logits; no columns where the model has none
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class SentenceFigures:
     signal: Array  # (n_sentences, 16) probabilities
     score: Array  # (n_sentences,) -1 ... 1
     share: Array  # (n_tokens,) signed share of each token in its sentence's score
+    event: Array  # (n_sentences, 15) probabilities, 1 in all
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class ArticleFigures:
     scope: float
     weight: Array  # (n_sentences,) weight of each sentence's score
     score: float
+    event: Array  # (15,) probabilities, 1 in all
 
 
 def read_logits(raw: NDArray[np.float32]) -> TokenFigures:
@@ -87,7 +92,7 @@ def read_logits(raw: NDArray[np.float32]) -> TokenFigures:
     in_phrase = 1.0 - signal[:, :1]
     return TokenFigures(
         signal[:, 1:], _softmax(logits[:, STATUS_LOGITS]), in_phrase * sigmoid(logits[:, DIRECTION_LOGITS]),
-        sigmoid(logits[:, SEVERITY_LOGIT]), logits[:, SCOPE_LOGIT],
+        sigmoid(logits[:, SEVERITY_LOGIT]), logits[:, SCOPE_LOGIT], logits[:, EVENT_LOGITS],
     )  # fmt: skip
 
 
@@ -195,7 +200,25 @@ def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Se
     direction = np.stack([logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1)
     scope = logistic(calibration.sentence_scope, segment_sum(tokens.scope, bounds) / np.maximum(lengths, 1))
     signal = logistic(calibration.sentence_signal, logit(pool(tokens.signal, bounds)))
-    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share)
+    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share, read_events(tokens, bounds, signal))
+
+
+def read_events(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array) -> Array:
+    """Which one event a coder would choose for each sentence, `(n_sentences, 15)`: softmax of the mean logits of its tokens.
+
+    Where the model has no logits for it, the probabilities of the signals, made to sum to 1.
+    """
+    if tokens.event.shape[1]:
+        return _softmax(segment_sum(tokens.event, bounds) / np.maximum(np.diff(bounds), 1)[:, None])
+    shares = signal[:, EVENT_SIGNALS] + TINY
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def join_figures(parts: Sequence[SentenceFigures]) -> SentenceFigures:
+    """Figures of the sentences of several stretches of one text, one after the other; at least one stretch."""
+    if len(parts) == 1:
+        return parts[0]
+    return SentenceFigures(**{item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(SentenceFigures)})
 
 
 def weigh_sentences(direction: Array, calibration: Calibration) -> Array:
@@ -224,9 +247,10 @@ def score_article(sentences: SentenceFigures, calibration: Calibration) -> Artic
     escalation = logistic(calibration.article_escalation, direction[0], direction[1], direction[2])
     de_escalation = logistic(calibration.article_de_escalation, direction[1], direction[0], direction[3])
     in_scope = float(logistic(calibration.article_scope, scope[0], scope[1]))
+    event = (weight + TINY) @ sentences.event / (weight + TINY).sum()
     if in_scope < calibration.scope_threshold:
         weight = np.zeros_like(weight)
-    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score))
+    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event)
 
 
 def choose_label(probabilities: Array, thresholds: tuple[float, float], *, in_scope: bool) -> str:

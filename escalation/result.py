@@ -63,6 +63,7 @@ class SentenceScore:
         signals: for each of the 16 signals the probability that the sentence speaks of it, whatever the status.
         highlights: the words that carry the score, in text order, their `score` relative to this sentence.
         coverage: what was read of the sentence.
+        events: which one event a PLOVER coder would choose for the sentence, if any: for each of the 15 signals that PLOVER has a probability, 1 in all.
     """
 
     text: str
@@ -76,6 +77,7 @@ class SentenceScore:
     signals: dict[str, float]
     highlights: tuple[Highlight, ...]
     coverage: Coverage
+    events: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Score:
         language: `"en"`, another ISO 639-1 code where the text is not English, or `None` where it holds no words.
         warnings: plain sentences about anything that limits the result; empty for an ordinary English text.
         model: name and version of the model that gave the figures.
+        events: which one event a PLOVER coder (Halterman et al. 2023) would choose for the text, if any: for each of the 15 signals that PLOVER has a
+            probability, 1 in all; empty for a text that is not scored. It says nothing of status or direction: "no ceasefire was agreed" is `agree`.
     """
 
     text: str
@@ -111,6 +115,7 @@ class Score:
     language: str | None = "en"
     warnings: tuple[str, ...] = ()
     model: str = field(default="")
+    events: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain dicts, lists, numbers and text, ready for `json.dumps`."""

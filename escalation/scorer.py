@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from escalation.evidence import (
     SentenceFigures,
     choose_label,
     find_phrases,
+    join_figures,
     read_logits,
     score_article,
     score_sentences,
@@ -24,10 +28,11 @@ from escalation.language import detect_language
 from escalation.model import Model, find_model
 from escalation.reading import Reading, read
 from escalation.result import Coverage, Highlight, Score, SentenceScore
-from escalation.signals import DIRECTIONS, SIGNAL_NAMES, SIGNALS, STATUSES
+from escalation.signals import DIRECTIONS, EVENTS, SIGNAL_NAMES, SIGNALS, STATUSES
 from escalation.text import split_sentences
 
 DEFAULT_MODEL = "newswire-en"
+BLOCK = 1024  # sentences whose evidence is worked out at once: a book needs no more memory for it than a long article
 
 
 def check_text(text: object) -> str:
@@ -50,6 +55,16 @@ def check_text(text: object) -> str:
             "read the file again as UTF-8, or drop it: text.encode('utf-8', 'ignore').decode()"
         ) from error
     return text
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some texts, read by the network and not yet interpreted."""
+
+    texts: tuple[str, ...]
+    languages: tuple[str | None, ...]
+    spans: tuple[list[tuple[int, int]], ...]  # of the sentences; none where a text is not read
+    readings: tuple[Reading, ...]  # of the texts that have sentences, in order
 
 
 class Scorer:
@@ -81,7 +96,7 @@ class Scorer:
             TypeError: not a str.
             ValueError: a lone surrogate in it.
         """
-        return self._score_batch([check_text(text)])[0]
+        return self._interpret(self._read_batch([check_text(text)]))[0]
 
     def score_many(self, texts: Iterable[str], *, batch_size: int = 32, show_progress_bar: bool = False) -> list[Score]:
         """Scores many articles, each as `score` does.
@@ -114,20 +129,36 @@ class Scorer:
         queue = list(different)
         results: dict[str, Score] = {}
         with tqdm(total=len(checked), unit="article", disable=not show_progress_bar) as progress:
-            for start in range(0, len(queue), batch_size):
-                batch = queue[start : start + batch_size]
-                results |= zip(batch, self._score_batch(batch), strict=True)
-                progress.update(sum(different[text] for text in batch))
+            for batch in self._read_ahead([queue[start : start + batch_size] for start in range(0, len(queue), batch_size)]):
+                results |= zip(batch.texts, self._interpret(batch), strict=True)
+                progress.update(sum(different[text] for text in batch.texts))
         return [results[text] for text in checked]
 
-    def _score_batch(self, texts: Sequence[str]) -> list[Score]:
-        """Reads the texts that can be read together; the others get their neutral result."""
-        languages = [detect_language(text) for text in texts]
-        spans = [split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True)]
-        readings = iter(self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found]))
+    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[Batch]:
+        """Reads the batches in order, each while the one before is being interpreted; with one thread, one after the other."""
+        if self._model.threads == 1 or len(batches) < 2:
+            yield from map(self._read_batch, batches)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="escalation-ahead") as pool:
+            ahead = pool.submit(self._read_batch, batches[0])
+            for following in batches[1:]:
+                batch, ahead = ahead.result(), pool.submit(self._read_batch, following)
+                yield batch
+            yield ahead.result()
+
+    def _read_batch(self, texts: Sequence[str]) -> Batch:
+        """Runs the network over the texts that are English."""
+        languages = tuple(detect_language(text) for text in texts)
+        spans = tuple(split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True))
+        readings = self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found])
+        return Batch(tuple(texts), languages, spans, tuple(readings))
+
+    def _interpret(self, batch: Batch) -> list[Score]:
+        """Figures of the texts that were read; the others get their neutral result."""
+        readings = iter(batch.readings)
         return [
             self.figures(text, found, next(readings)) if found else self._unread(text, language)
-            for text, found, language in zip(texts, spans, languages, strict=True)
+            for text, found, language in zip(batch.texts, batch.spans, batch.languages, strict=True)
         ]
 
     def read(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[Reading]:
@@ -151,13 +182,9 @@ class Scorer:
 
     def figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
         """Evidence to figures for one text, its sentences `spans` and what `read` gave of it."""
-        tokens = read_logits(reading.logits)
-        words, is_word = reading.words, reading.is_word
-        phrases = [
-            find_phrases(tokens, words, is_word, int(first), int(last), self._calibration)
-            for first, last in zip(reading.bounds, reading.bounds[1:], strict=False)
-        ]
-        sentences = score_sentences(tokens, reading.bounds, [p for found in phrases for p in found], self._calibration)
+        blocks = [self._read_block(reading, first, min(first + BLOCK, len(spans))) for first in range(0, len(spans), BLOCK)]
+        phrases = [found for of_block, _ in blocks for found in of_block]
+        sentences = join_figures([figures for _, figures in blocks])
         article = score_article(sentences, self._calibration)
         scored = tuple(self._sentence(text, span, index, reading, sentences, phrases[index]) for index, span in enumerate(spans))
         highlights = tuple(
@@ -166,6 +193,15 @@ class Scorer:
             for highlight in self._highlights(text, span[0], index, reading, phrases[index], sentences.share, float(article.weight[index]))
         )
         return self._article(text, article, sentences, scored, highlights, reading)
+
+    def _read_block(self, reading: Reading, first: int, last: int) -> tuple[list[list[Phrase]], SentenceFigures]:
+        """Phrases, sentence by sentence, and figures of the sentences `first:last`; tokens are counted from the beginning of the text."""
+        begin, end = int(reading.bounds[first]), int(reading.bounds[last])
+        bounds = reading.bounds[first : last + 1] - begin
+        tokens, words, is_word = read_logits(reading.logits[begin:end]), reading.words[begin:end], reading.is_word[begin:end]
+        phrases = [find_phrases(tokens, words, is_word, int(a), int(b), self._calibration) for a, b in pairwise(bounds)]
+        figures = score_sentences(tokens, bounds, [p for found in phrases for p in found], self._calibration)
+        return [[replace(p, first=p.first + begin, last=p.last + begin) for p in found] for found in phrases], figures
 
     def _article(
         self, text: str, article: ArticleFigures, sentences: SentenceFigures, scored: tuple[SentenceScore, ...],
@@ -179,7 +215,7 @@ class Scorer:
             text, _plain(article.score), choose_label(article.direction, self._calibration.article_thresholds, in_scope=in_scope),
             _by_direction(article.direction), _interval(article.score, self._calibration.article_interval), in_scope,
             {name: float(value) for name, value in zip(SIGNAL_NAMES, signals, strict=True)}, highlights, scored,
-            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name,
+            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name, _by_event(article.event),
         )  # fmt: skip
 
     def _sentence(self, text: str, span: tuple[int, int], index: int, reading: Reading, figures: SentenceFigures, phrases: Sequence[Phrase]) -> SentenceScore:
@@ -192,7 +228,7 @@ class Scorer:
             _by_direction(figures.direction[index]), _interval(figures.score[index], self._calibration.sentence_interval), in_scope,
             {name: float(value) for name, value in zip(SIGNAL_NAMES, figures.signal[index], strict=True)},
             self._highlights(text, span[0], index, reading, phrases, figures.share, 1.0),
-            Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens),
+            Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens), _by_event(figures.event[index]),
         )  # fmt: skip
 
     def _highlights(
@@ -217,6 +253,10 @@ def _plain(value: float) -> float:
 
 def _by_direction(probabilities: np.ndarray) -> dict[str, float]:
     return {direction: float(value) for direction, value in zip(DIRECTIONS, probabilities, strict=True)}
+
+
+def _by_event(probabilities: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(EVENTS, probabilities, strict=True)}
 
 
 def _interval(score: float, half_width: float) -> tuple[float, float]:

@@ -57,5 +57,6 @@ SIGNALS = (
 )
 SIGNAL_NAMES = tuple(signal.name for signal in SIGNALS)
 BY_NAME = {signal.name: signal for signal in SIGNALS}
+EVENTS = tuple(signal.name for signal in SIGNALS if signal.plover)  # the signals that PLOVER codes too
 SIGNAL_INDEX = {name: index for index, name in enumerate(SIGNAL_NAMES)}
 STATUS_INDEX = {name: index for index, name in enumerate(STATUSES)}

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from escalation.calibration import Calibration
-from escalation.evidence import DIRECTION_LOGITS, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
+from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
 from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, seal
 from escalation.scorer import Scorer, load
-from escalation.signals import BY_NAME, ESCALATION, SIGNAL_INDEX, SIGNAL_NAMES, STATUS_INDEX, STATUSES
+from escalation.signals import BY_NAME, ESCALATION, EVENTS, SIGNAL_INDEX, SIGNAL_NAMES, STATUS_INDEX, STATUSES
 
 ROOT = Path(__file__).resolve().parent.parent
 LEXICON = {
@@ -47,6 +47,8 @@ def word_logits(word: str) -> np.ndarray:
     signal, status = LEXICON[word]
     logits[SIGNAL_LOGITS.start + 1 + SIGNAL_INDEX[signal]] = 8.0
     logits[STATUS_LOGITS.start + STATUS_INDEX[status]] = 8.0
+    if signal in EVENTS:
+        logits[EVENT_LOGITS.start + EVENTS.index(signal)] = 8.0
     logits[SEVERITY_LOGIT] = (BY_NAME[signal].severity - 5.0) / 2
     if status in ("asserted", "hypothetical"):
         logits[DIRECTION_LOGITS.start + (BY_NAME[signal].direction != ESCALATION)] = 6.0 if status == "asserted" else 0.0

@@ -11,6 +11,7 @@ import pytest
 from escalation.calibration import Calibration, logistic, logit, sigmoid
 from escalation.evidence import (
     DOUBT,
+    EVENT_LOGITS,
     N_LOGITS,
     SIGNAL_LOGITS,
     Phrase,
@@ -26,7 +27,7 @@ from escalation.evidence import (
     score_sentences,
     weigh_sentences,
 )  # fmt: skip
-from escalation.signals import BY_NAME, SIGNAL_INDEX, SIGNALS, STATUS_INDEX
+from escalation.signals import BY_NAME, EVENTS, SIGNAL_INDEX, SIGNALS, STATUS_INDEX
 
 ATTACK, AGREE = SIGNAL_INDEX["attack"], SIGNAL_INDEX["agree"]
 
@@ -38,7 +39,8 @@ def figures(rows: list[tuple[int | None, float]], direction: list[tuple[float, f
         if index is not None:
             signal[row, index] = probability
     counted = np.array(direction if direction is not None else [(0.0, 0.0)] * len(rows))
-    return TokenFigures(signal, np.tile([1.0, 0, 0, 0, 0], (len(rows), 1)), counted, np.full(len(rows), severity), np.zeros(len(rows)))
+    n = len(rows)
+    return TokenFigures(signal, np.tile([1.0, 0, 0, 0, 0], (n, 1)), counted, np.full(n, severity), np.zeros(n), np.zeros((n, 0)))
 
 
 EVEN = Calibration(phrase_threshold=0.5, switch_cost=0.5)
@@ -137,7 +139,7 @@ def test_weights_follow_relevance_position_and_doubt() -> None:
 
 
 def sentence_figures(direction: list[tuple[float, float]], scope: list[float], score: list[float]) -> SentenceFigures:
-    return SentenceFigures(np.array(direction), np.array(scope), np.zeros((len(score), 16)), np.array(score), np.zeros(0))
+    return SentenceFigures(np.array(direction), np.array(scope), np.zeros((len(score), 16)), np.array(score), np.zeros(0), np.full((len(score), 15), 1 / 15))
 
 
 def test_article_score_is_the_weighted_sum_and_zero_out_of_scope() -> None:
@@ -189,3 +191,22 @@ def test_historical_and_figurative_phrases_carry_no_share() -> None:
     share = score_sentences(tokens, np.array([0, 3]), found, Calibration()).share
     assert share[0] > 0
     assert share[1] == share[2] == 0.0
+
+
+def test_events_are_the_mean_over_the_tokens_of_a_sentence() -> None:
+    logits = np.zeros((3, N_LOGITS), np.float32)
+    logits[:2, EVENT_LOGITS.start + EVENTS.index("agree")] = (4.0, 2.0)
+    logits[2, EVENT_LOGITS.start + EVENTS.index("protest")] = 1.0
+    figures = score_sentences(read_logits(logits), np.array([0, 2, 3]), [], Calibration())
+    assert figures.event[0, EVENTS.index("agree")] == pytest.approx(np.exp(3) / (np.exp(3) + 14))
+    assert figures.event[1, EVENTS.index("protest")] == pytest.approx(np.e / (np.e + 14))
+    assert score_article(figures, Calibration()).event.sum() == pytest.approx(1.0)
+
+
+def test_a_model_without_events_tells_them_by_its_signals() -> None:
+    logits = np.zeros((1, EVENT_LOGITS.start), np.float32)
+    logits[0, 1 + SIGNAL_INDEX["restrain"]] = 9.0  # PLOVER lacks it
+    logits[0, 1 + SIGNAL_INDEX["aid"]] = 5.0
+    figures = score_sentences(read_logits(logits), np.array([0, 1]), [], Calibration())
+    assert EVENTS[int(figures.event[0].argmax())] == "aid"
+    assert figures.event.sum() == pytest.approx(1.0)

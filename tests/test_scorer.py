@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ STORY = "The army attacked the border. The minister said it recalled the envoy! 
 
 def test_the_result_has_every_promised_field() -> None:
     promised = {"score", "label", "probabilities", "interval", "in_scope", "signals", "highlights", "coverage"}
+    promised |= {"events"}
     assert promised | {"sentences", "text", "language", "warnings", "model"} == {field.name for field in dataclasses.fields(Score)}
     assert promised | {"text", "start", "end"} == {field.name for field in dataclasses.fields(SentenceScore)}
     assert [field.name for field in dataclasses.fields(Highlight)] == ["text", "start", "end", "signal", "direction", "status", "score"]
@@ -197,9 +199,36 @@ def test_public_names() -> None:
 
 def test_a_text_that_occurs_twice_is_scored_once(tiny: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     scored: list[str] = []
-    batch = tiny._score_batch
-    monkeypatch.setattr(tiny, "_score_batch", lambda texts: scored.extend(texts) or batch(texts))
+    batch = tiny._read_batch
+    monkeypatch.setattr(tiny, "_read_batch", lambda texts: scored.extend(texts) or batch(texts))
     texts = ["the army attacked", "the minister said it", "the army attacked"]
     results = tiny.score_many(texts)
     assert scored == texts[:2]
     assert [result.text for result in results] == texts
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_are_read_ahead_in_order(tiny_folder: Path, threads: int) -> None:
+    scorer = load(tiny_folder, threads=threads)
+    texts = [f"{word} the army attacked {word}" for word in ("border", "it", "minister", "said", "football", "and", "the")]
+    assert scorer.score_many(texts, batch_size=2) == [scorer.score(text) for text in texts]
+
+
+def test_events_say_what_a_coder_would_choose(tiny: Scorer) -> None:
+    result = tiny.score("A truce, it said. The army attacked the border.")
+    truce, attack = (max(s.events, key=s.events.__getitem__) for s in result.sentences)
+    assert (truce, attack) == ("agree", "attack")
+    assert "restrain" not in result.events
+    assert sum(result.events.values()) == pytest.approx(1.0)
+    assert tiny.score("").events == {}
+
+
+def test_a_long_text_is_worked_out_in_blocks_to_the_same_figures(tiny: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = STORY * 5
+    whole = tiny.score(text)
+    monkeypatch.setattr("escalation.scorer.BLOCK", 3)
+    parts = tiny.score(text)
+    assert [dataclasses.replace(h, score=0.0) for h in parts.highlights] == [dataclasses.replace(h, score=0.0) for h in whole.highlights]
+    assert [h.score for h in parts.highlights] == pytest.approx([h.score for h in whole.highlights])
+    assert [s.probabilities for s in parts.sentences] == [pytest.approx(s.probabilities) for s in whole.sentences]
+    assert (parts.score, parts.events) == (pytest.approx(whole.score), pytest.approx(whole.events))

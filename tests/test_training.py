@@ -16,12 +16,12 @@ from tiny_training import WORDS, make_dataset, settings, train, write_encoder
 from escalation import load
 from escalation.calibration import Calibration
 from escalation.evidence import N_LOGITS, pool, read_logits, score_sentences
-from escalation.signals import SIGNAL_INDEX, STATUS_INDEX
+from escalation.signals import EVENTS, SIGNAL_INDEX, STATUS_INDEX
 from training import export as export_module
 from training import train as train_module
 from training.batches import collate, label_tokens, make_batches, make_examples
 from training.calibrate import best_thresholds, conformal_width, fit_logistic
-from training.config import Config, LossWeights, read_config
+from training.config import Config, LossWeights, Weights, read_config
 from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
 from training.losses import compute_losses, total_loss
@@ -140,6 +140,7 @@ def test_the_pooling_in_torch_is_that_of_scoring() -> None:
     figures = score_sentences(tokens, bounds, [All()], Calibration())  # type: ignore[list-item]
     np.testing.assert_allclose(pools.severity, figures.score, atol=1e-5)
     np.testing.assert_allclose(torch.sigmoid(pools.scope), figures.scope, atol=1e-5)
+    np.testing.assert_allclose(pools.event.exp(), figures.event, atol=1e-5)
 
 
 def test_perfect_evidence_has_a_small_loss(encoder: Path) -> None:
@@ -159,10 +160,35 @@ def test_perfect_evidence_has_a_small_loss(encoder: Path) -> None:
     flat[inside, 22] = 12.0
     flat[:, 24] = 12.0
     flat[:, 25] = 12.0
+    flat[:, 26 + EVENTS.index("attack")] = 12.0
     good = compute_losses(logits, batch)
     assert total_loss(good, LossWeights()) < 0.1
     assert total_loss(compute_losses(-logits, batch), LossWeights()) > 10
     assert set(good) == set(LossWeights.__dataclass_fields__)
+
+
+def two_sentences(encoder: Path, weights: Weights) -> dict[str, float]:
+    """Losses of a labelled sentence of the corpus and a neutral one of a source of one's own, under untrained logits."""
+    tokenizer, special = train_module.load_tokenizer(str(encoder))
+    attack = Unit("the army attacked", (Span(9, 17, 0, 0, True, False),), 1, 0, 8, True, 0, 1)
+    items = [Item("x", "corpus", "train", (attack,)), Item("y", "own", "train", (Unit("the minister said", (), 0, 0, 0, True),))]
+    examples = make_examples(items, tokenizer, budget=30, single_share=0.0, seed="0", weights=weights)
+    batch = collate(examples, **special, weights=weights)
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(*batch.input_ids.shape, N_LOGITS)).astype(np.float32))
+    return {name: float(value) for name, value in compute_losses(logits, batch).items()}
+
+
+def test_a_source_weighs_in_every_loss_and_a_label_in_that_of_the_direction(encoder: Path) -> None:
+    plain, none = two_sentences(encoder, Weights()), two_sentences(encoder, Weights(corpus=0.0, own=0.0))
+    assert {name for name, value in none.items() if value} == set()
+    corpus, own = two_sentences(encoder, Weights(own=0.0)), two_sentences(encoder, Weights(corpus=0.0))
+    doubled = two_sentences(encoder, Weights(corpus=2.0))
+    for name in plain:
+        assert corpus[name] + own[name] == pytest.approx(plain[name], abs=1e-5)
+        assert doubled[name] == pytest.approx(plain[name] + corpus[name], abs=1e-5)
+    heavier = two_sentences(encoder, Weights(escalation=3.0))
+    assert heavier["direction"] == pytest.approx(plain["direction"] + 2 * corpus["direction"], abs=1e-5)
+    assert {name for name in plain if heavier[name] != pytest.approx(plain[name])} == {"direction"}
 
 
 def test_tokens_take_the_label_of_the_span_they_touch(encoder: Path) -> None:

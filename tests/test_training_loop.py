@@ -26,6 +26,7 @@ from training.checkpoint import Progress
 from training.config import Config, check_ranges, override, read_config, read_pairs, to_toml
 from training.data import Dataset
 from training.distributed import Processes
+from training.export import load_network
 from training.journal import Journal
 from training.lessons import name_of, save_lessons
 from training.optimizer import rate_factor
@@ -160,6 +161,21 @@ def test_the_best_epoch_is_kept(encoder: Path, dataset: Dataset, tmp_path: Path,
     run = train(settings(encoder), dataset, tmp_path / "run")
     best, last = load_file(run / "best.safetensors"), load_file(run / "checkpoint.safetensors")
     assert not torch.equal(best["head.weight"], last["network.head.weight"])
+
+
+def test_a_smaller_network_keeps_some_layers_and_is_read_back(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    whole = train(settings(encoder, epochs=1), dataset, tmp_path / "whole")
+    config = settings(encoder, epochs=1, layers=1, start=str(whole))
+    trainer = train_module.Trainer(config, dataset, tmp_path / "small")
+    before = load_file(whole / "best.safetensors")
+    (name,) = [name for name, _ in trainer.network.named_parameters() if name.endswith("layer.0.output.dense.weight")]
+    assert torch.equal(trainer.network.state_dict()[name], before[name.replace("layer.0", "layer.1")])  # the last one stays
+    small = train(config, dataset, tmp_path / "small")
+    again = train_module.Trainer(dataclasses.replace(config, start=str(small)), dataset, tmp_path / "again")  # from weights that are cut already
+    assert torch.equal(again.network.state_dict()[name], load_file(small / "best.safetensors")[name])
+    assert load_network(small, config).encoder.config.num_hidden_layers == 1
+    with pytest.raises(ValueError, match="layers is 3, but the encoder has 2 layers"):
+        train_module.Trainer(settings(encoder, layers=3), dataset, tmp_path)
 
 
 def test_frozen_layers_keep_their_weights(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:

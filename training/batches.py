@@ -16,6 +16,7 @@ from escalation.evidence import N_LOGITS
 from escalation.model import Tokens, encode
 from escalation.signals import SIGNALS
 from escalation.text import pack
+from training.config import Weights
 from training.data import Item, Unit
 from training.lessons import Lessons
 
@@ -30,6 +31,7 @@ class Example:
     kept: tuple[tuple[int, int, int, int, int], ...]  # window, column, sentence, first token, length
     units: tuple[Unit, ...]
     tokens: tuple[Tokens, ...]
+    factor: float = 1.0  # that of the source
 
     @property
     def width(self) -> int:
@@ -37,17 +39,17 @@ class Example:
         return max(len(window) for window in self.windows) + 2
 
 
-def make_example(units: Sequence[Unit], tokens: Sequence[Tokens], budget: int) -> Example:
+def make_example(units: Sequence[Unit], tokens: Sequence[Tokens], budget: int, factor: float = 1.0) -> Example:
     """Packs sentences into windows of `budget` tokens."""
     packed = pack([len(t.ids) for t in tokens], budget)
     windows = tuple(np.concatenate([tokens[p.sentence].ids[p.first : p.last] for p in window]) for window in packed)
     kept = tuple(
         (index, p.offset + p.keep_first - p.first, p.sentence, p.keep_first, p.keep_last - p.keep_first) for index, window in enumerate(packed) for p in window
     )
-    return Example(windows, kept, tuple(units), tuple(tokens))
+    return Example(windows, kept, tuple(units), tuple(tokens), factor)
 
 
-def make_examples(items: Sequence[Item], tokenizer: Tokenizer, *, budget: int, single_share: float, seed: str) -> list[Example]:
+def make_examples(items: Sequence[Item], tokenizer: Tokenizer, *, budget: int, single_share: float, seed: str, weights: Weights | None = None) -> list[Example]:
     """Cuts items into examples: an article window by window, or (in a random `single_share` of the articles) sentence by sentence."""
     rng = random.Random(seed)
     flat = iter(encode(tokenizer, [unit.text for item in items for unit in item.units]))
@@ -55,6 +57,7 @@ def make_examples(items: Sequence[Item], tokenizer: Tokenizer, *, budget: int, s
     for item in items:
         tokens = [next(flat) for _ in item.units]
         limit = 1 if rng.random() < single_share else budget
+        factor = getattr(weights, item.source) if weights else 1.0
         group: list[int] = []
         used = 0
         for index in range(len(item.units)):
@@ -62,12 +65,12 @@ def make_examples(items: Sequence[Item], tokenizer: Tokenizer, *, budget: int, s
             if not length:
                 continue
             if group and used + length > limit:
-                examples.append(make_example([item.units[i] for i in group], [tokens[i] for i in group], budget))
+                examples.append(make_example([item.units[i] for i in group], [tokens[i] for i in group], budget, factor))
                 group, used = [], 0
             group.append(index)
             used += length
         if group:
-            examples.append(make_example([item.units[i] for i in group], [tokens[i] for i in group], budget))
+            examples.append(make_example([item.units[i] for i in group], [tokens[i] for i in group], budget, factor))
     return examples
 
 
@@ -89,6 +92,8 @@ class Batch:
     event: Tensor  # (S,) signal, -1 unknown
     quad: Tensor  # (S,) index in training.data.QUADS, -1 unknown
     taught: Tensor  # (N, N_LOGITS) a teacher's logits, NaN unknown
+    weight: Tensor  # (S,) factor in every loss
+    label_weight: Tensor  # (S,) further factor in the loss of the direction
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -124,14 +129,23 @@ def known(value: float | bool | None, missing: float = float("nan")) -> float:
     return missing if value is None else float(value)
 
 
+def label_factor(unit: Unit, weights: Weights | None) -> float:
+    """The factor of a sentence's label; 1 where it is not known."""
+    if weights is None or unit.escalation is None or unit.de_escalation is None:
+        return 1.0
+    if unit.escalation and unit.de_escalation:
+        return weights.mixed
+    return weights.escalation if unit.escalation else weights.de_escalation if unit.de_escalation else weights.neutral
+
+
 def recall(lessons: Lessons | None, text: str, n_tokens: int) -> NDArray[np.float32]:
     """What a teacher said of a sentence's tokens, `(n_tokens, N_LOGITS)`; NaN where it was not asked, or reads other tokens."""
     found = lessons.get(text) if lessons is not None else None
     return found if found is not None and len(found) == n_tokens else np.full((n_tokens, N_LOGITS), np.nan, np.float32)
 
 
-def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None) -> Batch:
-    """Puts examples into one batch; `lessons` are a teacher's logits (`training/teach.py`)."""
+def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None, weights: Weights | None = None) -> Batch:
+    """Puts examples into one batch; `lessons` are a teacher's logits (`training/teach.py`), `weights` the factors of the labels."""
     width = max(example.width for example in examples)
     n_windows = sum(len(example.windows) for example in examples)
     ids = np.full((n_windows, width), pad_id, np.int64)
@@ -162,6 +176,8 @@ def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: in
         torch.tensor([int(known(unit.event, -1)) for unit in units]),
         torch.tensor([int(known(unit.quad, -1)) for unit in units]),
         torch.from_numpy(np.concatenate(taught)),
+        torch.tensor([example.factor for example in examples for _ in example.units]),
+        torch.tensor([label_factor(unit, weights) for unit in units]),
     )  # fmt: skip
 
 

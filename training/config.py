@@ -37,7 +37,28 @@ class LossWeights:
     scope: float = 0.5
     signal: float = 0.5
     event: float = 0.5
+    event_signal: float = 0.25
     teacher: float = 1.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors of a sentence's part in the losses: those of its source in all of them, that of its label in the loss of the direction. 0 leaves it out.
+
+    A factor of 2 doubles what the sentence adds to a loss; nothing is divided by the factors.
+    """
+
+    corpus: float = 1.0
+    standoff: float = 1.0
+    plv: float = 1.0
+    cameo: float = 1.0
+    ngec: float = 1.0
+    ag: float = 1.0
+    own: float = 1.0
+    escalation: float = 1.0
+    de_escalation: float = 1.0
+    mixed: float = 1.0
+    neutral: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,7 @@ class Config:
         dropout: before the linear layer.
         clip: largest norm of the gradient.
         seed: of everything random.
+        layers: layers of the encoder that are kept, evenly spread, for a smaller and faster model; 0 keeps all.
         frozen_layers: layers of the encoder, from the bottom, that keep their pretrained weights (the word embeddings too, where above 0).
         compile: whether to compile the network (torch.compile): slow first steps, faster ones later on a GPU.
         tf32: whether a GPU may multiply float32 in TF32 (about three decimal digits).
@@ -74,6 +96,7 @@ class Config:
         checkpoint_steps: steps between checkpoints.
         sources: see `SourceWeights`.
         losses: see `LossWeights`.
+        weights: see `Weights`.
     """
 
     name: str = "newswire-en"
@@ -95,6 +118,7 @@ class Config:
     dropout: float = 0.1
     clip: float = 1.0
     seed: int = 1
+    layers: int = 0
     frozen_layers: int = 0
     compile: bool = False
     tf32: bool = True
@@ -103,6 +127,7 @@ class Config:
     checkpoint_steps: int = 100
     sources: SourceWeights = field(default_factory=SourceWeights)
     losses: LossWeights = field(default_factory=LossWeights)
+    weights: Weights = field(default_factory=Weights)
     columns: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -111,10 +136,10 @@ class Config:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-NESTED = {"sources": SourceWeights, "losses": LossWeights}
+NESTED = {"sources": SourceWeights, "losses": LossWeights, "weights": Weights}
 TABLES = (*NESTED, "columns", "labels")
 POSITIVE = ("max_tokens", "epochs", "batch_tokens", "accumulate", "learning_rate", "head_rate", "clip", "checkpoint_steps")
-NOT_NEGATIVE = ("patience", "name_draws", "weight_decay", "seed", "frozen_layers")
+NOT_NEGATIVE = ("patience", "name_draws", "weight_decay", "seed", "layers", "frozen_layers")
 SHARES = ("warmup", "dropout", "single_share")
 MIN_TOKENS = 16  # a window that holds less than a short sentence
 

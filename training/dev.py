@@ -38,14 +38,13 @@ def own_direction(sentences: Sequence[SentenceReading], thresholds: tuple[float,
 
 def own_events(sentences: Sequence[SentenceReading]) -> dict[str, float]:
     """Macro-F1 of PLOVER root and quad class, each over the texts that are labelled with it."""
-    roots = np.array([index for index, signal in enumerate(SIGNALS) if signal.plover])
     quad_of = np.array([QUADS.index(signal.quad) for signal in SIGNALS])
     figures: dict[str, float] = {}
     if coded := [s for s in sentences if s.unit.event is not None]:
-        guess = [roots[s.signal[roots].argmax()] for s in coded]
+        guess = [s.event for s in coded]
         figures["own_event_root_f1"] = float(f1_score([s.unit.event for s in coded], guess, average="macro", zero_division=0.0))
     if coded := [s for s in sentences if s.unit.quad is not None]:
-        quads = [quad_of[roots[s.signal[roots].argmax()]] for s in coded]
+        quads = [quad_of[s.event] for s in coded]
         figures["own_event_quad_f1"] = float(f1_score([s.unit.quad for s in coded], quads, average="macro", zero_division=0.0))
     return figures
 

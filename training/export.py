@@ -34,7 +34,7 @@ from training.data import Dataset, Item, describe
 from training.dev import measure_dev
 from training.fallback import choose_calibration
 from training.measure import measurable, measure_articles, read_raw
-from training.network import EvidenceNetwork, load_encoder, load_tokenizer
+from training.network import EvidenceNetwork, cut_layers, load_encoder, load_tokenizer
 from training.own import open_dataset
 from training.provenance import data_sums, describe_run, own_sums, read_run
 from training.reader import NetworkReader, read_batched
@@ -58,7 +58,9 @@ def load_network(run: Path, config: Config) -> EvidenceNetwork:
     """
     if not (run / BEST).is_file():
         raise FileNotFoundError(f"{run / BEST} is missing; train first: python -m training.train CONFIG --run {run}")
-    network = EvidenceNetwork(load_encoder(config.encoder), dropout=config.dropout)
+    encoder = load_encoder(config.encoder)
+    cut_layers(encoder, config.layers)
+    network = EvidenceNetwork(encoder, dropout=config.dropout)
     network.load_state_dict(load_file(run / BEST))
     return network.eval()
 

@@ -58,10 +58,13 @@ def load_lessons(path: Path) -> Lessons:
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: the teacher was of another version: its logits are others.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; make it with python -m training.teach")
     with safe_open(path, framework="numpy") as file:
         places = json.loads(file.metadata()["places"])
         logits = file.get_tensor("logits")
+    if logits.shape[1] != N_LOGITS:
+        raise ValueError(f"{path} holds {logits.shape[1]} logits a token, this version has {N_LOGITS}; ask the teacher again: python -m training.teach")
     return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()})

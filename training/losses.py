@@ -8,54 +8,72 @@ from torch.nn import functional as F
 
 from escalation.evaluation.labelled import QUADS
 from escalation.evidence import DIRECTION_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
-from escalation.signals import SIGNALS
+from escalation.signals import EVENTS, SIGNAL_INDEX, SIGNALS
 from training.batches import UNKNOWN, Batch
 from training.config import LossWeights
 from training.network import pool_tokens
 
 QUAD_OF_SIGNAL = torch.tensor([QUADS.index(signal.quad) for signal in SIGNALS])
-EVENT_SIGNALS = torch.tensor([signal.plover is not None for signal in SIGNALS])
+EVENT_SIGNALS = torch.tensor([SIGNAL_INDEX[name] for name in EVENTS])
 EDGE = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms
 
 
-def mean_known(loss: Tensor, known: Tensor) -> Tensor:
-    """Mean of `loss` over the places where `known` is true; 0 where there are none."""
-    return torch.where(known, loss, torch.zeros_like(loss)).sum() / known.sum().clamp(min=1)
+def mean_known(loss: Tensor, known: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `loss` × `weight` over the places where `known` is true; 0 where there are none.
+
+    Divided by the number of places, not by the weights: a factor is a factor, whatever else is in the batch. `weight` is `(n,)`, one a row of `loss`.
+    """
+    weighted = loss * weight.reshape(-1, *[1] * (loss.dim() - 1))
+    return torch.where(known, weighted, torch.zeros_like(loss)).sum() / known.sum().clamp(min=1)
 
 
-def binary(probability: Tensor, target: Tensor) -> Tensor:
+def binary(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Cross-entropy of probabilities against 0/1 targets, NaN targets left out."""
     known = ~target.isnan()
     p = probability.clamp(EDGE, 1 - EDGE)
-    return mean_known(F.binary_cross_entropy(p, target.nan_to_num(), reduction="none"), known)
+    return mean_known(F.binary_cross_entropy(p, target.nan_to_num(), reduction="none"), known, weight)
 
 
-def event_loss(signal: Tensor, event: Tensor, quad: Tensor) -> Tensor:
-    """Cross-entropy of the one gold PLOVER signal, or of the gold quad class, over the pooled signal probabilities made to sum to 1.
+def event_loss(shares: Tensor, event: Tensor, quad: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of the one gold PLOVER event, or of its quad class where only that is known.
 
     `restrain` is left out: PLOVER codes it as something else or not at all.
+
+    Args:
+        shares: `(n_sentences, 15)` probability of each event, 1 in all.
+        event: `(n_sentences,)` signal, -1 unknown.
+        quad: `(n_sentences,)` quad class, -1 unknown.
+        weight: `(n_sentences,)` factors.
     """
-    shares = signal * EVENT_SIGNALS.to(signal.device)
-    shares = (shares + EDGE) / (shares + EDGE).sum(dim=1, keepdim=True)
-    quads = torch.zeros((len(signal), len(QUADS)), device=signal.device).index_add(1, QUAD_OF_SIGNAL.to(signal.device), shares)
-    by_event = -shares.gather(1, event.clamp(min=0)[:, None])[:, 0].log()
-    by_quad = -quads.gather(1, quad.clamp(min=0)[:, None])[:, 0].log()
-    return mean_known(by_event, event >= 0) + 0.5 * mean_known(by_quad, (quad >= 0) & (event < 0))
+    signals = EVENT_SIGNALS.to(shares.device)
+    quads = torch.zeros((len(shares), len(QUADS)), device=shares.device).index_add(1, QUAD_OF_SIGNAL.to(shares.device)[signals], shares)
+    column = (event.clamp(min=0)[:, None] == signals).int().argmax(dim=1, keepdim=True)
+    by_event = -shares.gather(1, column)[:, 0].clamp(min=EDGE).log()
+    by_quad = -quads.gather(1, quad.clamp(min=0)[:, None])[:, 0].clamp(min=EDGE).log()
+    return mean_known(by_event, event >= 0, weight) + 0.5 * mean_known(by_quad, (quad >= 0) & (event < 0), weight)
 
 
-def teacher_loss(kept: Tensor, taught: Tensor) -> Tensor:
+def share_out(signal: Tensor) -> Tensor:
+    """Probabilities of the 16 signals, `(n_sentences, 16)`, to those of the 15 events, 1 in all."""
+    shares = signal[:, EVENT_SIGNALS.to(signal.device)] + EDGE
+    return shares / shares.sum(dim=1, keepdim=True)
+
+
+def teacher_loss(kept: Tensor, taught: Tensor, factor: Tensor) -> Tensor:
     """How far the evidence is from a teacher's (Hinton, Vinyals and Dean 2015, at temperature 1): cross-entropy against its probabilities.
 
     Signals and scope count on every token; status, direction and severity as much as the teacher sees a phrase there, for they mean nothing elsewhere.
+    Events are left to the labels: few texts have them, and the teacher knows no more than these.
 
     Args:
         kept: `(n_tokens, N_LOGITS)`.
         taught: the same of the teacher, NaN where it was not asked.
+        factor: `(n_tokens,)` weight of each token's sentence.
     """
     known = ~taught[:, 0].isnan()
     if not known.any():
         return kept.sum() * 0.0
-    kept, taught = kept[known], taught[known]
+    kept, taught, factor = kept[known], taught[known], factor[known]
     signal = taught[:, SIGNAL_LOGITS].softmax(dim=1)
     weight = 1.0 - signal[:, 0]
     total = weight.sum() + 1.0
@@ -64,7 +82,7 @@ def teacher_loss(kept: Tensor, taught: Tensor) -> Tensor:
     by_status = -(taught[:, STATUS_LOGITS].softmax(dim=1) * kept[:, STATUS_LOGITS].log_softmax(dim=1)).sum(dim=1)
     by_phrase = 0.5 * by_status + pairs[:, DIRECTION_LOGITS].mean(dim=1) + pairs[:, SEVERITY_LOGIT]
     by_token = -(signal * kept[:, SIGNAL_LOGITS].log_softmax(dim=1)).sum(dim=1)
-    return 4 * by_token.mean() + (weight * by_phrase).sum() / total + 0.5 * pairs[:, SCOPE_LOGIT].mean()
+    return 4 * (factor * by_token).mean() + (factor * weight * by_phrase).sum() / total + 0.5 * (factor * pairs[:, SCOPE_LOGIT]).mean()
 
 
 def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -77,23 +95,27 @@ def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     kept = logits.reshape(-1, logits.shape[-1])[batch.index].float()
     pools = pool_tokens(kept, batch.sentence, len(batch.severity))
     in_phrase = batch.signal > 0
+    weight, token_weight = batch.weight, batch.weight[batch.sentence]
     return {
-        "phrase_signal": F.cross_entropy(kept[:, SIGNAL_LOGITS], batch.signal, ignore_index=UNKNOWN, reduction="sum")
-        / (batch.signal != UNKNOWN).sum().clamp(min=1) * 4,
+        "phrase_signal": 4 * mean_known(
+            F.cross_entropy(kept[:, SIGNAL_LOGITS], batch.signal, ignore_index=UNKNOWN, reduction="none"), batch.signal != UNKNOWN, token_weight
+        ),
         "phrase_direction": mean_known(
             F.binary_cross_entropy_with_logits(kept[:, DIRECTION_LOGITS], batch.counted.nan_to_num(), reduction="none"),
-            in_phrase[:, None] & ~batch.counted.isnan(),
+            in_phrase[:, None] & ~batch.counted.isnan(), token_weight,
         ),
-        "phrase_status": F.cross_entropy(kept[:, STATUS_LOGITS], batch.status, ignore_index=UNKNOWN, reduction="sum")
-        / (batch.status != UNKNOWN).sum().clamp(min=1),
-        "direction": binary(pools.direction, batch.direction),
-        "severity": mean_known(F.smooth_l1_loss(pools.severity, batch.severity.nan_to_num(), reduction="none", beta=0.1), ~batch.severity.isnan()),
+        "phrase_status": mean_known(
+            F.cross_entropy(kept[:, STATUS_LOGITS], batch.status, ignore_index=UNKNOWN, reduction="none"), batch.status != UNKNOWN, token_weight
+        ),
+        "direction": binary(pools.direction, batch.direction, weight * batch.label_weight),
+        "severity": mean_known(F.smooth_l1_loss(pools.severity, batch.severity.nan_to_num(), reduction="none", beta=0.1), ~batch.severity.isnan(), weight),
         "scope": mean_known(
-            F.binary_cross_entropy_with_logits(pools.scope, batch.scope.nan_to_num(), reduction="none"), ~batch.scope.isnan()
+            F.binary_cross_entropy_with_logits(pools.scope, batch.scope.nan_to_num(), reduction="none"), ~batch.scope.isnan(), weight
         ),
-        "signal": binary(pools.signal, batch.signals),
-        "event": event_loss(pools.signal, batch.event, batch.quad),
-        "teacher": teacher_loss(kept, batch.taught),
+        "signal": binary(pools.signal, batch.signals, weight),
+        "event": event_loss(pools.event.exp(), batch.event, batch.quad, weight),
+        "event_signal": event_loss(share_out(pools.signal), batch.event, batch.quad, weight),
+        "teacher": teacher_loss(kept, batch.taught, token_weight),
     }  # fmt: skip
 
 

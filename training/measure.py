@@ -14,7 +14,7 @@ from escalation.calibration import Calibration
 from escalation.evaluation.fitting import direction_class
 from escalation.evaluation.labelled import QUADS
 from escalation.evaluation.rows import IOU, overlap
-from escalation.evidence import Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
+from escalation.evidence import EVENT_SIGNALS, Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
 from escalation.reading import Reader, Reading, read
 from escalation.signals import ESCALATION, LABELS, SIGNALS
 from training.data import Item, Span, Unit
@@ -33,6 +33,7 @@ class SentenceReading:
     scope: float
     signal: NDArray[np.float64]  # (16,)
     score: float
+    event: int  # the likeliest, as a signal
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def interpret(item: Item, reading: Reading, calibration: Calibration) -> ItemRea
         offsets, begin = reading.tokens[index].offsets, int(reading.bounds[index])
         spans = tuple((int(offsets[p.first - begin, 0]), int(offsets[p.last - 1 - begin, 1]), p.signal, p.status) for p in found[index])
         scope, score = float(figures.scope[index]), float(figures.score[index])
-        sentences.append(SentenceReading(item, unit, spans, figures.direction[index], scope, figures.signal[index], score))
+        event = EVENT_SIGNALS[int(figures.event[index].argmax())]
+        sentences.append(SentenceReading(item, unit, spans, figures.direction[index], scope, figures.signal[index], score, event))
     return ItemReading(item, tuple(sentences), figures, tokens, reading.bounds, tuple(flat))
 
 
@@ -128,10 +130,9 @@ def direction_f1(sentences: Sequence[SentenceReading], thresholds: tuple[float, 
 
 
 def event_figures(sentences: Sequence[SentenceReading]) -> dict[str, float]:
-    """Macro-F1 over gold PLOVER labels: root (15), quad (4), binary (conflict against cooperation); the likeliest signal but `restrain` decides."""
-    roots = np.array([index for index, signal in enumerate(SIGNALS) if signal.plover])
+    """Macro-F1 over gold PLOVER labels: root (15), quad (4), binary (conflict against cooperation); the likeliest event decides."""
     gold = np.array([s.unit.event for s in sentences])
-    guess = np.array([roots[s.signal[roots].argmax()] for s in sentences])
+    guess = np.array([s.event for s in sentences])
     quad = np.array([QUADS.index(signal.quad) for signal in SIGNALS])
     conflict = np.array([signal.direction == ESCALATION for signal in SIGNALS])
     return {

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from escalation.evidence import DIRECTION_LOGITS, DOUBT, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, TINY
+from escalation.evidence import DIRECTION_LOGITS, DOUBT, EVENT_LOGITS, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, TINY
 
 
 def resolve_encoder(name: str) -> str:
@@ -44,6 +44,7 @@ class SentencePools:
     signal: Tensor  # (n_sentences, 16) pooled probability of each signal
     severity: Tensor  # (n_sentences,) -1 ... 1
     scope: Tensor  # (n_sentences,) logit
+    event: Tensor  # (n_sentences, 15) logarithms of probabilities
 
 
 class EvidenceNetwork(nn.Module):
@@ -58,6 +59,7 @@ class EvidenceNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():  # most tokens are in no phrase: begin there, so that the first steps don't spend themselves on it
             self.head.bias[0] = 3.0
+            self.head.weight[EVENT_LOGITS] = 0.0  # where no label teaches events, all are as likely
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits per token, laid out as `escalation.evidence` names the columns."""
@@ -89,6 +91,28 @@ def load_encoder(name: str, **options: Any) -> nn.Module:
     return encoder
 
 
+def layers_of(encoder: nn.Module) -> nn.ModuleList | None:
+    """The list of an encoder's layers; None where it keeps them elsewhere than BERT's relatives do."""
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    return layers if isinstance(layers, nn.ModuleList) else None
+
+
+def cut_layers(encoder: nn.Module, count: int) -> None:
+    """Keeps `count` layers, evenly spread and the last among them (Sanh et al. 2019, DistilBERT, section 3); 0 keeps all, and so does the number there is.
+
+    Raises:
+        ValueError: the encoder has fewer layers, or keeps them where this function doesn't know.
+    """
+    if not count:
+        return
+    layers = layers_of(encoder)
+    if layers is None or len(layers) < count:
+        raise ValueError(f"layers is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
+    total = len(layers)
+    encoder.encoder.layer = nn.ModuleList(layers[total * (number + 1) // count - 1] for number in range(count))  # type: ignore[union-attr]
+    encoder.config.num_hidden_layers = count  # type: ignore[union-attr]
+
+
 def freeze_layers(encoder: nn.Module, count: int) -> None:
     """Leaves the word embeddings and the first `count` layers as they were pretrained; 0 trains all.
 
@@ -97,7 +121,7 @@ def freeze_layers(encoder: nn.Module, count: int) -> None:
     """
     if not count:
         return
-    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    layers = layers_of(encoder)
     if layers is None or len(layers) < count:
         raise ValueError(f"frozen_layers is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
     for part in [encoder.embeddings, *layers[:count]]:
@@ -129,4 +153,5 @@ def pool_tokens(logits: Tensor, sentence: Tensor, n_sentences: int) -> SentenceP
     return SentencePools(
         pooled[:, :2], pooled[:, 2:], segment_sum(signed, sentence, n_sentences) / mass,
         segment_sum(logits[:, SCOPE_LOGIT], sentence, n_sentences) / count,
+        (segment_sum(logits[:, EVENT_LOGITS], sentence, n_sentences) / count[:, None]).log_softmax(dim=1),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from escalation.calibration import Calibration
 from escalation.model import MODEL_FILE, TOKENIZER_FILE, check_integrity, find_model, read_config
 from training.checkpoint import BEST, CHECKPOINT, CONFIG
 from training.config import Config
-from training.network import EvidenceNetwork
+from training.network import EvidenceNetwork, cut_layers
 
 # Root mean square of the difference of the logits over the standard deviation of the logits. Measured on newswire-en: 0.04, since int8 rounds the activations
 # too; with any two matrices of equal shape exchanged 0.19 and more.
@@ -136,6 +136,14 @@ def put_weights(network: EvidenceNetwork, state: dict[str, Tensor], start: str, 
     network.load_state_dict(state)
 
 
+def put_cut(network: EvidenceNetwork, state: dict[str, Tensor], config: Config) -> None:
+    """Puts weights into the network, which is cut to `config.layers` first where they are of a network so cut; else it is cut later."""
+    layers = {name.split(".layer.")[1].split(".")[0] for name in state if ".layer." in name}
+    if config.layers and len(layers) == config.layers:
+        cut_layers(network.encoder, config.layers)
+    put_weights(network, state, config.start, config.encoder)
+
+
 @torch.no_grad()
 def compare(network: EvidenceNetwork, model: Path, tokenizer: Tokenizer, special: dict[str, int]) -> float:
     """How far network and ONNX file are apart on a few sentences: root mean square of the difference of the logits over their standard deviation."""
@@ -163,13 +171,13 @@ def load_start(network: EvidenceNetwork, config: Config, tokenizer: Tokenizer, s
     """
     found = find_start(config.start)
     if found.kind == "weights":
-        put_weights(network, load_file(found.path), config.start, config.encoder)
+        put_cut(network, load_file(found.path), config)
         return
     check_integrity(found.path)
     if Tokenizer.from_file(str(found.path / TOKENIZER_FILE)).get_vocab() != tokenizer.get_vocab():
         raise ValueError(f"start {config.start!r} has another vocabulary than encoder {config.encoder!r}; set encoder to the one in its train.toml")
     state, int8 = read_onnx(found.path / MODEL_FILE)
-    put_weights(network, state, config.start, config.encoder)
+    put_cut(network, state, config)
     distance = compare(network, found.path / MODEL_FILE, tokenizer, special)
     allowed = INT8_NOISE if int8 else FP32_NOISE
     if not distance <= allowed:

@@ -30,7 +30,7 @@ from training.journal import Journal
 from training.lessons import load_lessons
 from training.losses import compute_losses, total_loss
 from training.measure import measurable, read_raw
-from training.network import EvidenceNetwork, freeze_layers, load_encoder, load_tokenizer
+from training.network import EvidenceNetwork, cut_layers, freeze_layers, load_encoder, load_tokenizer
 from training.optimizer import make_optimizer, rate_factor
 from training.own import open_dataset
 from training.provenance import write_run
@@ -62,10 +62,11 @@ class Trainer:
         encoder = load_encoder(config.encoder)
         if config.max_tokens > (longest := encoder.config.max_position_embeddings):  # type: ignore[union-attr, operator]
             raise ValueError(f"max_tokens is {config.max_tokens}, but encoder {config.encoder!r} reads {longest} at most; lower it")
-        freeze_layers(encoder, config.frozen_layers)
         self.network = EvidenceNetwork(encoder, dropout=config.dropout)
         if config.start and not (folder / CHECKPOINT).is_file():
             load_start(self.network, config, self.tokenizer, self.special)
+        cut_layers(encoder, config.layers)
+        freeze_layers(encoder, config.frozen_layers)
         self.network.to(self.device)
         self.forward = torch.compile(self.network, dynamic=True) if config.compile else self.network
         self.optimizer = make_optimizer(self.network, config)
@@ -82,7 +83,7 @@ class Trainer:
         seed = f"{self.config.seed}/{epoch}"
         items: list[Item] = self.dataset.draw(self.config.sources, self.config.seed, epoch, name_draws=self.config.name_draws)
         budget = self.config.max_tokens - 2
-        examples = make_examples(items, self.tokenizer, budget=budget, single_share=self.config.single_share, seed=seed)
+        examples = make_examples(items, self.tokenizer, budget=budget, single_share=self.config.single_share, seed=seed, weights=self.config.weights)
         if not examples:
             raise ValueError("the train part is empty; give data, or raise the weights in [sources]")
         parts = make_batches(examples, self.config.batch_tokens, seed)
@@ -107,7 +108,7 @@ class Trainer:
         sums = torch.zeros(len(LOSSES) + 1, device=self.device)
         for index in self.processes.share(len(parts)):
             torch.manual_seed(random.Random(f"{self.config.seed}/{number}/{index}").getrandbits(63))  # the same dropout, whichever process takes the part
-            batch = collate(parts[index], **self.special, lessons=self.lessons).to(self.device)
+            batch = collate(parts[index], **self.special, lessons=self.lessons, weights=self.config.weights).to(self.device)
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
                 logits = self.forward(batch.input_ids, batch.attention_mask)
             self.check_numbers(logits, number)

@@ -47,6 +47,7 @@ class Prediction:
         in_scope: codebook section 2.
         signals: probability of each signal.
         highlights: phrases; offsets count characters of the whole text.
+        events: probability of each event that PLOVER has, 1 in all; where it is None, `signals` stand for it.
     """
 
     label: str | None
@@ -56,6 +57,7 @@ class Prediction:
     in_scope: bool | None = None
     signals: dict[str, float] | None = None
     highlights: tuple[Highlight, ...] | None = None
+    events: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Predictor(Protocol):
 def as_prediction(result: Score | SentenceScore) -> Prediction:
     """A result of the scorer as a prediction."""
     probabilities = (result.probabilities[DIRECTIONS[0]], result.probabilities[DIRECTIONS[1]])
-    return Prediction(result.label, result.score, probabilities, result.interval, result.in_scope, result.signals, result.highlights)
+    return Prediction(result.label, result.score, probabilities, result.interval, result.in_scope, result.signals, result.highlights, result.events)
 
 
 def token_evidence(spans: Sequence[tuple[int, int]], reading: Reading) -> Evidence:

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from escalation.evaluation.labelled import QUADS, LabelledPhrase, LabelledText, Labels
 from escalation.evaluation.predict import Evidence, Prediction, TextPrediction
 from escalation.result import Highlight
-from escalation.signals import BY_NAME, LABELS, SIGNAL_INDEX, SIGNAL_NAMES, SIGNALS
+from escalation.signals import EVENTS, LABELS, SIGNAL_INDEX, SIGNALS
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 IOU = 0.5  # overlap from which two phrases are the same (ERASER: DeYoung et al., ACL 2020)
 NAN = float("nan")
-EVENT_SIGNALS = [name for name in SIGNAL_NAMES if BY_NAME[name].plover]
 QUAD_OF_SIGNAL = np.array([QUADS.index(signal.quad) for signal in SIGNALS])
 COUNTS = ("found", "gold", "exact", "matched", "signal", "signal_status", "status_known", "status_right", "chars_found", "chars_gold", "chars_both")
 
@@ -122,11 +121,12 @@ def number(value: float | bool | None) -> float:
     return NAN if value is None else float(value)
 
 
-def predicted_event(signals: dict[str, float] | None) -> int:
-    """The likeliest signal that PLOVER has; −1 where none is predicted."""
-    if not signals:
+def predicted_event(prediction: Prediction) -> int:
+    """The likeliest event, or signal that PLOVER has; −1 where none is predicted."""
+    found = prediction.events or prediction.signals
+    if not found:
         return -1
-    return SIGNAL_INDEX[max(EVENT_SIGNALS, key=lambda name: signals.get(name, 0.0))]
+    return SIGNAL_INDEX[max(EVENTS, key=lambda name: found.get(name, 0.0))]
 
 
 def make_rows(cases: Sequence[tuple[int, Labels, Prediction, Array]]) -> Rows:
@@ -157,8 +157,8 @@ def make_rows(cases: Sequence[tuple[int, Labels, Prediction, Array]]) -> Rows:
         covered=real([covered(labels, p) for _, labels, p, _ in cases]),
         gold_scope=real([number(labels.in_scope) for _, labels, *_ in cases]),
         scope=real([number(p.in_scope) for _, _, p, _ in cases]),
-        gold_event=whole([SIGNAL_INDEX[labels.signal] if labels.signal in EVENT_SIGNALS else -1 for _, labels, *_ in cases]),
-        event=whole([predicted_event(p.signals) for _, _, p, _ in cases]),
+        gold_event=whole([SIGNAL_INDEX[labels.signal] if labels.signal in EVENTS else -1 for _, labels, *_ in cases]),
+        event=whole([predicted_event(p) for _, _, p, _ in cases]),
         gold_quad=whole([QUADS.index(labels.quad) if labels.quad else -1 for _, labels, *_ in cases]),
         phrases=real([count_phrases(p.highlights, labels.phrases) for _, labels, p, _ in cases], len(COUNTS)),
         tokens=tokens,
