@@ -26,8 +26,8 @@ class Calibration:
         relevance_power: exponent of a sentence's larger direction probability in its article weight.
         position_decay: weight of the last sentence of an article is exp(−decay) of the first's, all else equal.
         doubt: added to the sum of the weights: an article with little evidence stays near 0.
-        article_escalation: logistic map of (escalation mass, de-escalation mass, their largest values in a sentence).
-        article_de_escalation: the same for de-escalation.
+        article_escalation: logistic map of (escalation mass, de-escalation mass, largest escalation in a sentence, largest de-escalation).
+        article_de_escalation: the same for de-escalation, the two directions exchanged.
         article_scope: logistic map of (mean scope probability of the sentences, largest scope × direction probability of a sentence).
         sentence_thresholds: escalation and de-escalation probability from which a sentence is labelled so.
         article_thresholds: the same for an article.
@@ -45,8 +45,8 @@ class Calibration:
     relevance_power: float = 1.0
     position_decay: float = 0.0
     doubt: float = 0.1
-    article_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0)
-    article_de_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0)
+    article_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0, 0.0)
+    article_de_escalation: tuple[float, ...] = (-4.0, 4.0, 0.0, 4.0, 0.0)
     article_scope: tuple[float, ...] = (-3.0, 4.0, 2.0)
     sentence_thresholds: tuple[float, float] = (0.5, 0.5)
     article_thresholds: tuple[float, float] = (0.5, 0.5)
@@ -69,6 +69,8 @@ class Calibration:
         if set(values) != names:
             raise ValueError(f"calibration must have the fields {sorted(names)}, got {sorted(values)}; export the model again")
         given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        for name in ("article_escalation", "article_de_escalation"):  # before 0.3 without the other direction's largest value
+            given[name] = (*given[name], 0.0)[:5]
         return cls(**given)
 
 

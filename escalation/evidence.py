@@ -1,10 +1,11 @@
 """Token evidence to phrases, sentence figures and article figures: fixed functions, no second model.
 
-Per token the network gives logits (see `LOGITS`). With p(t, k) the probability that token t belongs to a phrase of signal k, q(t) = Σk p(t, k), and
+Per token the network gives logits (columns below). With p(t, k) the probability that token t belongs to a phrase of signal k, q(t) = Σk p(t, k), and
 e(t), d(t) = q(t) × the probability that the phrase, as it stands (status, negation), counts as escalation or de-escalation:
 
     pooled probability of a sentence    P = Σt x(t)² / Σt x(t)  for x = e, d or p(·, k): "linear softmax" of Wang, Li and Metze (2019, ICASSP)
     severity of a sentence              S = Σt [e(t) − d(t)] r(t) / (DOUBT + Σt [e(t) + d(t)])      over the tokens of its phrases
+    event of a sentence                 softmax of the mean of its tokens' event logits
     score of an article                 Σs w(s) S(s),  w(s) = g(s) / (doubt + Σ g),  g(s) = relevance^power × exp(−decay × position)
 
 Both sums run over tokens, so the share of a phrase is the sum over its tokens, and the phrases' shares add up to the score.
@@ -86,7 +87,7 @@ class ArticleFigures:
 
 
 def read_logits(raw: NDArray[np.float32]) -> TokenFigures:
-    """Turns network output `(n_tokens, N_LOGITS)` into token figures."""
+    """Turns network output `(n_tokens, n_logits)` into token figures."""
     logits = raw.astype(np.float64)
     signal = _softmax(logits[:, SIGNAL_LOGITS])
     in_phrase = 1.0 - signal[:, :1]
@@ -244,8 +245,8 @@ def score_article(sentences: SentenceFigures, calibration: Calibration) -> Artic
     """Pools sentence figures to the article; at least one sentence. Out of scope, the score and all weights are 0."""
     weight = weigh_sentences(sentences.direction, calibration)
     direction, scope = article_features(sentences.direction, sentences.scope, weight)
-    escalation = logistic(calibration.article_escalation, direction[0], direction[1], direction[2])
-    de_escalation = logistic(calibration.article_de_escalation, direction[1], direction[0], direction[3])
+    escalation = logistic(calibration.article_escalation, *direction)
+    de_escalation = logistic(calibration.article_de_escalation, *direction[[1, 0, 3, 2]])
     in_scope = float(logistic(calibration.article_scope, scope[0], scope[1]))
     event = (weight + TINY) @ sentences.event / (weight + TINY).sum()
     if in_scope < calibration.scope_threshold:

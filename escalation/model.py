@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escalation.calibration import Calibration
+from escalation.evidence import EVENT_LOGITS, N_LOGITS
 from escalation.signals import SIGNAL_NAMES, STATUSES
 from escalation.text import Window
 
@@ -128,6 +129,8 @@ def read_config(config: dict[str, Any], folder: Path) -> ModelConfig:
     try:
         if tuple(config["signals"]) != SIGNAL_NAMES or tuple(config["statuses"]) != STATUSES:
             raise ValueError(f"its signals or statuses differ from the codebook's ({', '.join(SIGNAL_NAMES)}; {', '.join(STATUSES)})")
+        if config["logits"] not in (EVENT_LOGITS.start, N_LOGITS):
+            raise ValueError(f"it gives {config['logits']} logits a token, not {EVENT_LOGITS.start} or {N_LOGITS}")
         tokens = {name: int(config[name]) for name in ("max_tokens", "cls_id", "sep_id", "pad_id")}
         return ModelConfig(str(config["name"]), str(config["version"]), calibration=Calibration.from_dict(config["calibration"]), **tokens)
     except (KeyError, ValueError, TypeError) as error:
@@ -179,6 +182,18 @@ def find_providers(device: str) -> list[str]:
     return [CUDA, CPU]
 
 
+def open_session(path: Path, threads: int, providers: Sequence[str] = (CPU,)) -> InferenceSession:
+    """A session of a network, as every part of the project reads it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    avoided = SLOW_FUSIONS if list(providers) == [CPU] else []
+    return onnxruntime.InferenceSession(path, options, providers=list(providers), disabled_optimizers=avoided)
+
+
 class Model:
     """A loaded model: text to tokens, windows of tokens to logits."""
 
@@ -201,7 +216,7 @@ class Model:
         from tokenizers import Tokenizer
 
         self._file = folder / MODEL_FILE
-        self._threads = threads or _available_cores()
+        self._threads = threads or available_cores()
         self._session = self._open(self._threads)
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         self._tokenizer.no_truncation()
@@ -209,15 +224,7 @@ class Model:
 
     def _open(self, threads: int) -> InferenceSession:
         """A session of the network."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(
-            self._file, options, providers=self._providers, disabled_optimizers=SLOW_FUSIONS if self._providers == [CPU] else []
-        )
+        return open_session(self._file, threads, self._providers)
 
     @property
     def threads(self) -> int:
@@ -273,7 +280,7 @@ class Model:
         return np.asarray(output)[0, 1:-1]
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -281,7 +288,7 @@ def _available_cores() -> int:
 def gather(windows: Sequence[Window], logits: Sequence[NDArray[np.float32]], lengths: Sequence[int]) -> NDArray[np.float32]:
     """Puts the kept part of each window back in sentence order: `(sum(lengths), n_logits)`."""
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(int)
-    result = np.zeros((int(starts[-1]), logits[0].shape[1]), np.float32)
+    result = np.zeros((int(starts[-1]), logits[0].shape[1] if logits else N_LOGITS), np.float32)
     for window, values in zip(windows, logits, strict=True):
         for piece in window:
             begin = piece.offset - 1 + piece.keep_first - piece.first

@@ -27,7 +27,7 @@ class Reader(Protocol):
         ...
 
     def read_windows(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-        """Windows of token ids to logits, `(n_tokens, N_LOGITS)` each."""
+        """Windows of token ids to logits, `(n_tokens, n_logits)` each."""
         ...
 
 
@@ -38,7 +38,7 @@ class Reading:
     Attributes:
         sentences: the sentences' text.
         tokens: their tokens.
-        logits: `(n_tokens, N_LOGITS)`, sentence after sentence.
+        logits: `(n_tokens, n_logits)`, sentence after sentence.
         bounds: `(n_sentences + 1,)` first token of each sentence, and the number of tokens.
     """
 

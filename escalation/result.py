@@ -63,7 +63,7 @@ class SentenceScore:
         signals: for each of the 16 signals the probability that the sentence speaks of it, whatever the status.
         highlights: the words that carry the score, in text order, their `score` relative to this sentence.
         coverage: what was read of the sentence.
-        events: which one event a PLOVER coder would choose for the sentence, if any: for each of the 15 signals that PLOVER has a probability, 1 in all.
+        events: the same for the sentence as for the article.
     """
 
     text: str
@@ -98,8 +98,10 @@ class Score:
         language: `"en"`, another ISO 639-1 code where the text is not English, or `None` where it holds no words.
         warnings: plain sentences about anything that limits the result; empty for an ordinary English text.
         model: name and version of the model that gave the figures.
-        events: which one event a PLOVER coder (Halterman et al. 2023) would choose for the text, if any: for each of the 15 signals that PLOVER has a
-            probability, 1 in all; empty for a text that is not scored. It says nothing of status or direction: "no ceasefire was agreed" is `agree`.
+        events: which one event a PLOVER coder (Halterman et al. 2023) would choose for the text, given that there is one (see `in_scope` and `label`): for
+            each of the 15 signals that PLOVER has a number, 1 in all, not calibrated; an article's are the mean of its sentences', by their weight. Empty for
+            a text that is not scored. They say nothing of status: "no ceasefire was agreed" is `agree`. A model that no label taught events tells them by
+            its signals.
     """
 
     text: str

@@ -58,7 +58,7 @@ def check_text(text: object) -> str:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ReadTexts:
     """Some texts, read by the network and not yet interpreted."""
 
     texts: tuple[str, ...]
@@ -134,26 +134,29 @@ class Scorer:
                 progress.update(sum(different[text] for text in batch.texts))
         return [results[text] for text in checked]
 
-    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[Batch]:
+    def _read_ahead(self, batches: Sequence[Sequence[str]]) -> Iterator[ReadTexts]:
         """Reads the batches in order, each while the one before is being interpreted; with one thread, one after the other."""
         if self._model.threads == 1 or len(batches) < 2:
             yield from map(self._read_batch, batches)
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="escalation-ahead") as pool:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="escalation-ahead")
+        try:
             ahead = pool.submit(self._read_batch, batches[0])
             for following in batches[1:]:
                 batch, ahead = ahead.result(), pool.submit(self._read_batch, following)
                 yield batch
             yield ahead.result()
+        finally:
+            pool.shutdown(wait=False)  # an error, or Ctrl-C, need not wait for what is being read
 
-    def _read_batch(self, texts: Sequence[str]) -> Batch:
+    def _read_batch(self, texts: Sequence[str]) -> ReadTexts:
         """Runs the network over the texts that are English."""
         languages = tuple(detect_language(text) for text in texts)
         spans = tuple(split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True))
         readings = self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found])
-        return Batch(tuple(texts), languages, spans, tuple(readings))
+        return ReadTexts(tuple(texts), languages, spans, tuple(readings))
 
-    def _interpret(self, batch: Batch) -> list[Score]:
+    def _interpret(self, batch: ReadTexts) -> list[Score]:
         """Figures of the texts that were read; the others get their neutral result."""
         readings = iter(batch.readings)
         return [

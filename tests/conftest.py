@@ -71,7 +71,7 @@ def write_tiny_model(folder: Path, *, max_tokens: int = 32) -> Path:
     tokenizer.save(str(folder / TOKENIZER_FILE))
     config = {
         "format": FORMAT, "name": "tiny", "version": "1", "language": "en", "max_tokens": max_tokens, "cls_id": 2, "sep_id": 3, "pad_id": 0,
-        "signals": SIGNAL_NAMES, "statuses": STATUSES, "calibration": Calibration(article_interval=0.2, sentence_interval=0.3).to_dict(),
+        "signals": SIGNAL_NAMES, "statuses": STATUSES, "logits": N_LOGITS, "calibration": Calibration(article_interval=0.2, sentence_interval=0.3).to_dict(),
     }  # fmt: skip
     (folder / CONFIG_FILE).write_text(seal(config, folder, [MODEL_FILE, TOKENIZER_FILE]), encoding="utf-8")
     return folder

@@ -13,6 +13,7 @@ from escalation.evaluation.predict import Evidence, Prediction
 from escalation.evaluation.rows import Rows, count_phrases, label_tokens, make_rows, match
 from escalation.evaluation.uncertainty import compare, draw_texts, estimate, interval, measured_rows
 from escalation.result import Highlight
+from escalation.signals import SIGNAL_INDEX
 
 E, D, M, N = "escalation", "de-escalation", "mixed", "neutral"
 HALVES = {E: (1, 0), D: (0, 1), M: (1, 1), N: (0, 0)}
@@ -182,3 +183,11 @@ def test_what_only_one_model_can_be_measured_on_is_not_compared() -> None:
     ours = rows_of((labels(E, severity=5), Prediction(E, 0.5)), (labels(N, severity=0), Prediction(N, 0.0)))
     theirs = rows_of((labels(E, severity=5), Prediction(E)), (labels(N, severity=0), Prediction(N)))
     assert set(compare(ours, theirs, draw_texts(2, 5), 2)) == {"direction_f1", "direction_accuracy"}
+
+
+def test_a_text_that_is_not_scored_has_no_event() -> None:
+    rows = rows_of(
+        (labels(signal="aid"), Prediction(None, signals={"aid": 0.0}, events={})),
+        (labels(signal="aid"), Prediction(None, signals={"attack": 1.0}, events={"aid": 1.0})),
+    )
+    assert rows.event.tolist() == [-1, SIGNAL_INDEX["aid"]]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from escalation import load
-from escalation.model import CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, Model
+from escalation.model import CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, Model, gather
 
 
 @pytest.fixture
@@ -105,3 +105,15 @@ def test_a_window_that_occurs_twice_is_read_once(tiny_folder: Path, monkeypatch:
     found = model.read_windows([np.array([4, 5]), np.array([6]), np.array([4, 5])])
     assert sorted(read) == [1, 2]
     assert np.array_equal(found[0], found[2])
+
+
+def test_a_model_with_another_number_of_logits_is_refused(tiny_folder: Path, tmp_path: Path, reseal) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(tiny_folder, folder)
+    reseal(folder, logits=30)
+    with pytest.raises(ValueError, match="gives 30 logits a token, not 26 or 41"):
+        load(folder)
+
+
+def test_no_windows_gather_to_nothing() -> None:
+    assert gather([], [], []).shape[0] == 0

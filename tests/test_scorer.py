@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,10 +209,15 @@ def test_a_text_that_occurs_twice_is_scored_once(tiny: Scorer, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_batches_are_read_ahead_in_order(tiny_folder: Path, threads: int) -> None:
+def test_batches_are_read_ahead_in_order(tiny_folder: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = load(tiny_folder, threads=threads)
+    readers: set[str] = set()
+    read = scorer._read_batch
+    monkeypatch.setattr(scorer, "_read_batch", lambda texts: readers.add(threading.current_thread().name) or read(texts))
     texts = [f"{word} the army attacked {word}" for word in ("border", "it", "minister", "said", "football", "and", "the")]
-    assert scorer.score_many(texts, batch_size=2) == [scorer.score(text) for text in texts]
+    scores = scorer.score_many(texts, batch_size=2)
+    assert all(("ahead" in name) == (threads > 1) for name in readers)
+    assert scores == [scorer.score(text) for text in texts]
 
 
 def test_events_say_what_a_coder_would_choose(tiny: Scorer) -> None:

@@ -13,7 +13,7 @@ from conftest import ROOT
 from escalation import Score, Scorer, load, score
 from escalation.cli import main
 from escalation.model import shipped_models
-from training.results import rewrite, tables
+from training.results import rewrite, speed_text, tables
 
 pytestmark = pytest.mark.slow
 STORY = ROOT.parent / "shared" / "articles" / "pakistan-iran-2024-01-18.txt"
@@ -57,11 +57,7 @@ def test_the_sample_tells_status_apart(sample: Score) -> None:
     [
         ("Kestria's air force bombed a border town on Monday, killing at least nine people.", "escalation"),
         ("The two governments signed a ceasefire agreement.", "de-escalation"),
-        pytest.param(
-            "The two governments signed a ceasefire agreement after three weeks of fighting.",
-            "de-escalation",
-            marks=pytest.mark.xfail(strict=True, reason="0.2.0 counts the fighting that a ceasefire ends (mixed); 0.1.0 did not"),
-        ),
+        ("The two governments signed a ceasefire agreement after three weeks of fighting.", "de-escalation"),
         ("The minister ruled out talks with the rebels and threatened to storm the city.", "escalation"),
         ("Both armies began to withdraw their troops from the disputed valley.", "de-escalation"),
         ("TROOPS OPEN FIRE ON PROTESTERS", "escalation"),
@@ -132,12 +128,18 @@ def test_the_card_and_metrics_came_with_the_model() -> None:
 
 def test_the_readme_table_is_what_the_command_writes() -> None:
     found = json.loads((ROOT / "docs/results.json").read_text(encoding="utf-8"))
-    written = tables(found["dev"], found["test"])
+    written = tables(found["dev"], found["test"], found.get("names"))
     assert found["dev"]["model"] == load().name
     for path in (ROOT / "README.md", ROOT / "models/newswire-en/README.md"):
         text = path.read_text(encoding="utf-8")
         assert rewrite(text, written, path.name) == text
         assert written in text
+
+
+def test_the_readme_quotes_the_benchmark() -> None:
+    benchmark = json.loads((ROOT / "docs/benchmark.json").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert rewrite(readme, speed_text(benchmark), "README.md", "speed") == readme
 
 
 def test_models_command_lists_it(capsys: pytest.CaptureFixture[str]) -> None:

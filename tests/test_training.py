@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -15,16 +16,17 @@ from tiny_training import WORDS, make_dataset, settings, train, write_encoder
 
 from escalation import load
 from escalation.calibration import Calibration
+from escalation.evaluation.labelled import QUADS
 from escalation.evidence import N_LOGITS, pool, read_logits, score_sentences
 from escalation.signals import EVENTS, SIGNAL_INDEX, STATUS_INDEX
 from training import export as export_module
 from training import train as train_module
-from training.batches import collate, label_tokens, make_batches, make_examples
+from training.batches import collate, label_factor, label_tokens, make_batches, make_examples
 from training.calibrate import best_thresholds, conformal_width, fit_logistic
-from training.config import Config, LossWeights, Weights, read_config
+from training.config import Config, LossWeights, SourceDraws, Weights, read_config
 from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
-from training.losses import compute_losses, total_loss
+from training.losses import compute_losses, event_loss, total_loss
 from training.measure import match_spans, phrase_figures
 from training.network import pool_tokens
 from training.sources import SOURCES, read_source
@@ -189,6 +191,31 @@ def test_a_source_weighs_in_every_loss_and_a_label_in_that_of_the_direction(enco
     heavier = two_sentences(encoder, Weights(escalation=3.0))
     assert heavier["direction"] == pytest.approx(plain["direction"] + 2 * corpus["direction"], abs=1e-5)
     assert {name for name in plain if heavier[name] != pytest.approx(plain[name])} == {"direction"}
+
+
+def test_the_event_loss_teaches_even_where_all_is_wrong() -> None:
+    logits = torch.zeros(2, len(EVENTS))
+    logits[:, EVENTS.index("aid")] = 30.0
+    logits.requires_grad_()
+    loss = event_loss(logits.log_softmax(dim=1), torch.tensor([SIGNAL_INDEX["attack"], -1]), torch.tensor([-1, QUADS.index("verbal conflict")]), torch.ones(2))
+    loss.backward()
+    gradient = logits.grad
+    assert gradient is not None
+    assert gradient[0, EVENTS.index("attack")] < -0.5
+    assert gradient[1, EVENTS.index("accuse")] < 0  # any event of the quad class lowers the loss
+    assert gradient[1, EVENTS.index("attack")] >= 0
+
+
+def test_every_source_has_a_number_of_draws_and_a_factor() -> None:
+    draws, factors = ({item.name for item in dataclasses.fields(table)} for table in (SourceDraws, Weights))
+    assert draws <= factors
+    assert factors - draws == {"escalation", "de_escalation", "mixed", "neutral"}
+
+
+@pytest.mark.parametrize(("escalation", "de_escalation", "factor"), [(1, 0, 2.0), (0, 1, 3.0), (1, 1, 4.0), (0, 0, 5.0), (None, 0, 1.0)])
+def test_each_label_has_a_factor(escalation: int | None, de_escalation: int, factor: float) -> None:
+    weights = Weights(escalation=2.0, de_escalation=3.0, mixed=4.0, neutral=5.0)
+    assert label_factor(Unit("x", escalation=escalation, de_escalation=de_escalation), weights) == factor
 
 
 def test_tokens_take_the_label_of_the_span_they_touch(encoder: Path) -> None:

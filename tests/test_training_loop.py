@@ -18,17 +18,20 @@ import torch
 from conftest import ROOT
 from safetensors.torch import load_file
 from tiny_training import make_dataset, settings, train, write_encoder, write_rows
+from transformers import BertConfig, BertModel
 
-from escalation.evidence import N_LOGITS
+from escalation.evidence import EVENT_LOGITS
 from training import baseline, curves
 from training import train as train_module
 from training.checkpoint import Progress
 from training.config import Config, check_ranges, override, read_config, read_pairs, to_toml
+from training.cost import describe_cost, measure_cost
 from training.data import Dataset
 from training.distributed import Processes
 from training.export import load_network
 from training.journal import Journal
-from training.lessons import name_of, save_lessons
+from training.lessons import TAUGHT, name_of, save_lessons
+from training.network import cut_layers
 from training.optimizer import rate_factor
 
 
@@ -176,6 +179,24 @@ def test_a_smaller_network_keeps_some_layers_and_is_read_back(encoder: Path, dat
     assert load_network(small, config).encoder.config.num_hidden_layers == 1
     with pytest.raises(ValueError, match="layers is 3, but the encoder has 2 layers"):
         train_module.Trainer(settings(encoder, layers=3), dataset, tmp_path)
+    with pytest.raises(ValueError, match="has 1 layers, the configuration keeps all of 2; set layers = 1"):
+        train_module.Trainer(settings(encoder, start=str(small)), dataset, tmp_path)
+
+
+def test_kept_layers_are_evenly_spread() -> None:
+    encoder = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=6, num_attention_heads=1, intermediate_size=8), add_pooling_layer=False)
+    layers = list(encoder.encoder.layer)
+    cut_layers(encoder, 3)
+    assert [layers.index(layer) for layer in encoder.encoder.layer] == [1, 3, 5]
+
+
+def test_events_that_nothing_taught_are_left_out_of_the_model(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    without = dataclasses.replace(
+        dataset,
+        items=tuple(dataclasses.replace(item, units=tuple(dataclasses.replace(u, event=None, quad=None) for u in item.units)) for item in dataset.items),
+    )
+    run = train(settings(encoder, epochs=1), without, tmp_path / "run")
+    assert load_network(run, settings(encoder)).head.out_features == EVENT_LOGITS.start
 
 
 def test_frozen_layers_keep_their_weights(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
@@ -283,7 +304,7 @@ def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_pat
         train_module.Trainer(settings(encoder, lessons="nowhere"), dataset, tmp_path)
     plain = train_module.Trainer(settings(encoder), dataset, tmp_path)
     part = plain.batches(0)[0]
-    said = {name_of(u.text): np.ones((len(t.ids), N_LOGITS), np.float32) for e in part[0] for u, t in zip(e.units, e.tokens, strict=True)}
+    said = {name_of(u.text): np.ones((len(t.ids), TAUGHT), np.float32) for e in part[0] for u, t in zip(e.units, e.tokens, strict=True)}
     save_lessons(said, tmp_path / "lessons.safetensors")
     taught = train_module.Trainer(settings(encoder, lessons=str(tmp_path / "lessons.safetensors")), dataset, tmp_path)
     assert plain.step(part, 0.0)["teacher"] == 0.0
@@ -399,3 +420,18 @@ def test_the_baseline_learns_and_is_measured_by_the_same_names(dataset: Dataset,
     assert baseline.main(["--data", str(rows), "--only-own"]) == 0
     assert json.loads(capsys.readouterr().out)["own_direction_f1"] > 0.9
     assert baseline.main(["--data", "nowhere.csv", "--only-own"]) == 1
+
+
+def test_the_cost_of_a_run_counts_each_step_once(tmp_path: Path) -> None:
+    assert describe_cost(measure_cost(tmp_path, {})) == ""
+    steps = [(1, 1800.0), (2, 900.0), (2, 1800.0)]  # the second was taken again after the run was killed
+    (tmp_path / "steps.jsonl").write_text("".join(json.dumps({"step": step, "seconds": seconds}) + "\n" for step, seconds in steps))
+    cost = measure_cost(tmp_path, {"device": "cpu", "cores": 2})
+    assert cost is not None
+    assert (cost.steps, cost.hours, cost.machine) == (2, 1.0, "2 cores")
+    assert cost.kwh == pytest.approx(0.02)
+    assert cost.kg == pytest.approx(0.02 * 0.48)
+    assert "2 steps in 1.00 hours on 2 cores" in describe_cost(cost)
+    on_gpu = measure_cost(tmp_path, {"device": "cuda", "cores": 16, "processes": 2})
+    assert on_gpu is not None
+    assert (on_gpu.machine, on_gpu.kwh) == ("2 GPUs", pytest.approx(2.0))

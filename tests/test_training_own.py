@@ -16,6 +16,7 @@ from tiny_training import make_articles, make_dataset, settings, train, write_en
 
 from escalation import load
 from escalation.calibration import Calibration
+from escalation.evidence import EVENT_LOGITS
 from escalation.signals import SIGNAL_INDEX, STATUS_INDEX
 from training import export as export_module
 from training import fallback, start
@@ -28,6 +29,7 @@ from training.measure import read_raw
 from training.network import EvidenceNetwork, load_encoder, load_tokenizer
 from training.own import open_dataset, read_own
 from training.reader import NetworkReader
+from training.smooth import smooth, undo_smoothing
 from training.splits import settle
 
 
@@ -357,7 +359,7 @@ def test_weights_come_back_out_of_an_int8_model(run: Path, model: Path, encoder:
     start.load_start(fresh, settings(encoder, start=str(model)), *load_tokenizer(str(encoder)))
     trained = load_file(run / "best.safetensors")
     for name, value in fresh.state_dict().items():
-        step = 2 * trained[name].abs().max() / 255  # of eight bits, where a whole matrix shares one scale
+        step = 4 * trained[name].abs().max() / 255  # of eight bits, where a whole matrix shares one scale; smoothing stretches some channels
         assert (value - trained[name]).abs().max() <= step, name
 
 
@@ -381,6 +383,33 @@ def test_runs_and_weight_files_are_started_from(run: Path, encoder: Path, fresh:
             fresh.head.weight.zero_()
         start.load_start(fresh, settings(encoder, start=str(given)), *load_tokenizer(str(encoder)))
         assert all(torch.equal(value, trained[name]) for name, value in fresh.state_dict().items())
+
+
+def test_smoothing_changes_no_figure_and_is_undone(fresh: EvidenceNetwork) -> None:
+    plain = {name: value.clone() for name, value in fresh.state_dict().items()}
+    ids = np.array([2, 5, 9, 7, 3])
+    given = torch.from_numpy(ids)[None]
+    before = fresh.eval()(given, torch.ones_like(given))
+    smooth(fresh, [ids])
+    after = fresh(given, torch.ones_like(given))
+    assert torch.allclose(before, after, atol=1e-4)
+    assert not torch.allclose(
+        dict(fresh.named_parameters())["encoder.encoder.layer.0.output.dense.linear.weight"], plain["encoder.encoder.layer.0.output.dense.weight"]
+    )
+    undone = undo_smoothing(dict(fresh.named_parameters()))  # a shared factor has one name here, as in an ONNX file
+    assert {name: torch.allclose(value, plain[name], atol=1e-5) for name, value in undone.items()} == dict.fromkeys(
+        dict(fresh.named_parameters()) and undone, True
+    )
+    assert set(undone) <= set(plain)
+
+
+def test_weights_from_before_there_were_events_are_started_from(run: Path, encoder: Path, fresh: EvidenceNetwork, tmp_path: Path) -> None:
+    weights = load_file(run / "best.safetensors")
+    old = {name: value[: EVENT_LOGITS.start].clone() if name.startswith("head.") else value for name, value in weights.items()}
+    save_file(old, tmp_path / "old.safetensors")
+    start.load_start(fresh, settings(encoder, start=str(tmp_path / "old.safetensors")), *load_tokenizer(str(encoder)))
+    assert torch.equal(fresh.head.weight[: EVENT_LOGITS.start], weights["head.weight"][: EVENT_LOGITS.start])
+    assert not fresh.head.weight[EVENT_LOGITS].any()
 
 
 def test_starts_that_are_not_there_or_do_not_fit_are_named(run: Path, encoder: Path, fresh: EvidenceNetwork, tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from escalation.evidence import N_LOGITS
 from escalation.model import Tokens, encode
 from escalation.signals import SIGNALS
 from escalation.text import pack
 from training.config import Weights
 from training.data import Item, Unit
-from training.lessons import Lessons
+from training.lessons import TAUGHT, Lessons
 
 UNKNOWN = -100  # token labels that no loss counts
 
@@ -91,7 +90,7 @@ class Batch:
     signals: Tensor  # (S, 16) 0 or 1, NaN unknown
     event: Tensor  # (S,) signal, -1 unknown
     quad: Tensor  # (S,) index in training.data.QUADS, -1 unknown
-    taught: Tensor  # (N, N_LOGITS) a teacher's logits, NaN unknown
+    taught: Tensor  # (N, TAUGHT) a teacher's logits, NaN unknown
     weight: Tensor  # (S,) factor in every loss
     label_weight: Tensor  # (S,) further factor in the loss of the direction
 
@@ -139,9 +138,9 @@ def label_factor(unit: Unit, weights: Weights | None) -> float:
 
 
 def recall(lessons: Lessons | None, text: str, n_tokens: int) -> NDArray[np.float32]:
-    """What a teacher said of a sentence's tokens, `(n_tokens, N_LOGITS)`; NaN where it was not asked, or reads other tokens."""
+    """What a teacher said of a sentence's tokens, `(n_tokens, TAUGHT)`; NaN where it was not asked, or reads other tokens."""
     found = lessons.get(text) if lessons is not None else None
-    return found if found is not None and len(found) == n_tokens else np.full((n_tokens, N_LOGITS), np.nan, np.float32)
+    return found if found is not None and len(found) == n_tokens else np.full((n_tokens, TAUGHT), np.nan, np.float32)
 
 
 def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None, weights: Weights | None = None) -> Batch:

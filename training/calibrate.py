@@ -100,7 +100,7 @@ def fit_articles(cases: Sequence[Case], base: Calibration) -> Calibration:
     features = [article_features(c.direction, c.scope, weigh_sentences(c.direction, base)) for c in cases]
     direction, scope = np.stack([f[0] for f in features]), np.stack([f[1] for f in features])
     gold, weight = np.array([c.gold for c in cases]), np.array([c.weight for c in cases])
-    columns = ([0, 1, 2], [1, 0, 3])
+    columns = ([0, 1, 2, 3], [1, 0, 3, 2])
     maps = [fit_logistic(direction[:, chosen], gold[:, index], weight) for index, chosen in enumerate(columns)]
     scope_map = fit_logistic(scope, np.array([c.in_scope for c in cases]), weight)
     probabilities = np.stack([logistic(maps[i], *(direction[:, c] for c in columns[i])) for i in (0, 1)], axis=1)

@@ -85,13 +85,14 @@ def describe_data(config: Config, used: set[str]) -> str:
     return "\n\n".join(part for part in (" ".join(parts), own, start, closing) if part)
 
 
-def write_card(config: Config, figures: dict[str, Any], size: int) -> str:
+def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "") -> str:
     """The card as Markdown.
 
     Args:
         config: of the training run.
         figures: what metrics.json holds; `data` is what the run was trained on, `notes` what a reader should know.
         size: bytes of the ONNX file.
+        cost: section on time and carbon (`training.cost`).
     """
     used = {
         source: f"| {source} | {texts} | {counts.get('train sentences', 0)} | {min(texts, getattr(config.sources, source))} |"
@@ -130,4 +131,4 @@ All figures are of the file that is shipped.
 
 {describe_data(config, set(used))}
 
-{LIMITS.format(max_tokens=config.max_tokens)}"""
+{cost}{LIMITS.format(max_tokens=config.max_tokens)}"""

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class SourceWeights:
+class SourceDraws:
     """How many texts of each source an epoch draws (0: none; more than there are: all of them). `own` are the files of `Config.data`."""
 
     corpus: int = 100_000
@@ -27,7 +27,7 @@ class SourceWeights:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the losses; see `training/losses.py`."""
+    """Factors of the losses; see `training/losses.py`. `event` is that of the event logits, `event_signal` of the signals against the same labels."""
 
     phrase_signal: float = 1.0
     phrase_direction: float = 1.0
@@ -43,9 +43,9 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of a sentence's part in the losses: those of its source in all of them, that of its label in the loss of the direction. 0 leaves it out.
+    """Factors of a sentence's part in the losses: those of its source in all of them, that of its label in the loss of the direction.
 
-    A factor of 2 doubles what the sentence adds to a loss; nothing is divided by the factors.
+    A factor of 2 doubles what the sentence adds to a loss, 0 makes it add nothing; the divisor counts every sentence, whatever its factor.
     """
 
     corpus: float = 1.0
@@ -88,13 +88,13 @@ class Config:
         clip: largest norm of the gradient.
         seed: of everything random.
         layers: layers of the encoder that are kept, evenly spread, for a smaller and faster model; 0 keeps all.
-        frozen_layers: layers of the encoder, from the bottom, that keep their pretrained weights (the word embeddings too, where above 0).
+        frozen_layers: layers of those kept, from the bottom, that keep their pretrained weights (the word embeddings too, where above 0).
         compile: whether to compile the network (torch.compile): slow first steps, faster ones later on a GPU.
         tf32: whether a GPU may multiply float32 in TF32 (about three decimal digits).
         name_draws: draws of names for the corpus' slots that the epochs take in turn; 0 draws new names for each.
         single_share: share of the corpus' articles that an epoch shows sentence by sentence instead of in windows.
         checkpoint_steps: steps between checkpoints.
-        sources: see `SourceWeights`.
+        sources: see `SourceDraws`.
         losses: see `LossWeights`.
         weights: see `Weights`.
     """
@@ -125,7 +125,7 @@ class Config:
     name_draws: int = 0
     single_share: float = 0.3
     checkpoint_steps: int = 100
-    sources: SourceWeights = field(default_factory=SourceWeights)
+    sources: SourceDraws = field(default_factory=SourceDraws)
     losses: LossWeights = field(default_factory=LossWeights)
     weights: Weights = field(default_factory=Weights)
     columns: dict[str, str] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Config:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
-NESTED = {"sources": SourceWeights, "losses": LossWeights, "weights": Weights}
+NESTED = {"sources": SourceDraws, "losses": LossWeights, "weights": Weights}
 TABLES = (*NESTED, "columns", "labels")
 POSITIVE = ("max_tokens", "epochs", "batch_tokens", "accumulate", "learning_rate", "head_rate", "clip", "checkpoint_steps")
 NOT_NEGATIVE = ("patience", "name_draws", "weight_decay", "seed", "layers", "frozen_layers")

@@ -13,7 +13,7 @@ from typing import Any
 
 from escalation.evaluation.labelled import QUADS
 from escalation.signals import BY_NAME, DE_ESCALATION, ESCALATION, SIGNAL_INDEX, STATUS_INDEX
-from training.config import SourceWeights
+from training.config import SourceDraws
 from training.corpus.fill import fill
 from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence, read_articles
 from training.corpus.standoff import StandoffUnit, read_units, to_sentence
@@ -67,7 +67,7 @@ class Item:
 
     Attributes:
         id: of the article or row.
-        source: one of `SourceWeights`' names.
+        source: one of `SourceDraws`' names.
         split: train, dev or test.
         units: its sentences.
         label: article label of the codebook, where known.
@@ -98,8 +98,8 @@ class Dataset:
             item for item in self.items if item.split == name
         ]
 
-    def draw(self, weights: SourceWeights, seed: int, epoch: int, *, name_draws: int = 0) -> list[Item]:
-        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most its weight; shuffled.
+    def draw(self, draws: SourceDraws, seed: int, epoch: int, *, name_draws: int = 0) -> list[Item]:
+        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most so many; shuffled.
 
         With `name_draws`, the names come round again after so many epochs, so that a teacher can be asked about every sentence beforehand.
         """
@@ -115,7 +115,7 @@ class Dataset:
         drawn = []
         for source in sorted(by_source):
             makers = by_source[source]
-            drawn += rng.sample(makers, min(len(makers), getattr(weights, source)))
+            drawn += rng.sample(makers, min(len(makers), getattr(draws, source)))
         items = [make() for make in drawn]
         rng.shuffle(items)
         return items

@@ -20,28 +20,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from escalation.calibration import Calibration
-from escalation.evidence import N_LOGITS
-from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Model, seal
+from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Model, available_cores, open_session, seal
 from escalation.reading import Reading
 from escalation.signals import SIGNAL_NAMES, STATUSES
 from training.card import write_card
 from training.checkpoint import BEST, CONFIG, DATA
 from training.config import Config, build, to_toml
+from training.cost import describe_cost, measure_cost
 from training.data import Dataset, Item, describe
 from training.dev import measure_dev
 from training.fallback import choose_calibration
 from training.measure import measurable, measure_articles, read_raw
-from training.network import EvidenceNetwork, cut_layers, load_encoder, load_tokenizer
+from training.network import EvidenceNetwork, cut_layers, drop_untaught, load_encoder, load_tokenizer, pad_head
 from training.own import open_dataset
 from training.provenance import data_sums, describe_run, own_sums, read_run
 from training.reader import NetworkReader, read_batched
+from training.smooth import smooth
 
 FP32_TOLERANCE = 1e-3  # largest difference of a logit between torch and fp32 ONNX
 INT8_TOLERANCE = 0.02  # largest loss of a dev figure in `COMPARED` through int8
 COMPARED = ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1", "own_direction_f1", "own_span_f1")
+SAMPLE = 400  # sentences that show how large the inputs of the layers become
 MIN_COMPARED = 200  # sentences below which one changed label moves a figure by more than the tolerance allows
 SUMMED = (MODEL_FILE, TOKENIZER_FILE, "metrics.json", "train.toml")
 
@@ -61,7 +65,8 @@ def load_network(run: Path, config: Config) -> EvidenceNetwork:
     encoder = load_encoder(config.encoder)
     cut_layers(encoder, config.layers)
     network = EvidenceNetwork(encoder, dropout=config.dropout)
-    network.load_state_dict(load_file(run / BEST))
+    network.load_state_dict(pad_head(load_file(run / BEST)))
+    drop_untaught(network)
     return network.eval()
 
 
@@ -102,9 +107,7 @@ class OnnxReader(NetworkReader):
     """Reads through an ONNX file instead of the torch network, each window by itself, as the shipped model is read."""
 
     def __init__(self, path: Path, tokenizer: Any, special: dict[str, int], max_tokens: int) -> None:
-        import onnxruntime
-
-        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self._session = open_session(path, available_cores())
         self._tokenizer, self._special = tokenizer, special
         self.budget = max_tokens - 2
 
@@ -145,13 +148,23 @@ def check_int8(before: dict[str, float], after: dict[str, float]) -> dict[str, f
     return losses
 
 
-def write_model(folder: Path, config: Config, special: dict[str, int], calibration: Calibration) -> None:
+def write_model(folder: Path, config: Config, special: dict[str, int], calibration: Calibration, logits: int) -> None:
     """Writes config.json, sealed over the other files of the folder."""
     values: dict[str, Any] = {
         "format": FORMAT, "name": config.name, "version": config.version, "language": "en", "max_tokens": config.max_tokens, **special,
-        "signals": SIGNAL_NAMES, "statuses": STATUSES, "logits": N_LOGITS, "calibration": calibration.to_dict(),
+        "signals": SIGNAL_NAMES, "statuses": STATUSES, "logits": logits, "calibration": calibration.to_dict(),
     }  # fmt: skip
     (folder / CONFIG_FILE).write_text(seal(values, folder, [name for name in SUMMED if (folder / name).is_file()]), encoding="utf-8")
+
+
+def sample_windows(dataset: Dataset, tokenizer: Tokenizer, special: dict[str, int], max_tokens: int) -> list[NDArray[np.int64]]:
+    """Some sentences of the train part as token ids, special ones included; evenly spread, always the same."""
+    texts = [unit.text for item in dataset.of_split("train") for unit in item.units]
+    chosen = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
+    return [
+        np.array([special["cls_id"], *encoding.ids[: max_tokens - 2], special["sep_id"]], dtype=np.int64)
+        for encoding in tokenizer.encode_batch(chosen, add_special_tokens=False)
+    ]
 
 
 def export_network(
@@ -194,6 +207,8 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
     config = read_run_config(run)
     network = load_network(run, config)
     tokenizer, special = load_tokenizer(config.encoder)
+    if precision == "int8":
+        smooth(network, sample_windows(dataset, tokenizer, special, config.max_tokens))
     dev, test = (measurable(dataset.of_split(name)) for name in ("dev", "test"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
@@ -208,8 +223,9 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         tokenizer.save(str(folder / TOKENIZER_FILE))
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (folder / "train.toml").write_text(to_toml(config, describe_run(read_run(run))), encoding="utf-8")
-        (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size), encoding="utf-8")
-        write_model(folder, config, special, calibration)
+        cost = describe_cost(measure_cost(run, read_run(run)))
+        (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
+        write_model(folder, config, special, calibration, network.head.out_features)
         Model(folder)  # must load before it replaces what is there
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from escalation.evidence import N_LOGITS
+from escalation.evidence import EVENT_LOGITS
+
+TAUGHT = EVENT_LOGITS.start  # logits a token that a teacher teaches; events are left to the labels
 
 
 def name_of(text: str) -> str:
@@ -21,7 +23,7 @@ def name_of(text: str) -> str:
 
 
 class Lessons:
-    """A teacher's logits, `(n_tokens, N_LOGITS)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
+    """A teacher's logits, `(n_tokens, TAUGHT)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
 
     def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None) -> None:
         self._said = dict(said or {})
@@ -36,7 +38,7 @@ class Lessons:
 
     def add(self, name: str, logits: NDArray[np.float32]) -> None:
         """Adds what it says of a sentence, by `name_of` it."""
-        self._said[name] = logits.astype(np.float16)
+        self._said[name] = logits[:, :TAUGHT].astype(np.float16)
 
     def to_dict(self) -> dict[str, NDArray[np.float16]]:
         """All of it, by `name_of` a sentence."""
@@ -50,7 +52,7 @@ def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path) -> None:
         places[name] = (start, len(logits))
         start += len(logits)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"logits": np.concatenate([np.zeros((0, N_LOGITS), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places)})
+    save_file({"logits": np.concatenate([np.zeros((0, TAUGHT), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places)})
 
 
 def load_lessons(path: Path) -> Lessons:
@@ -58,13 +60,10 @@ def load_lessons(path: Path) -> Lessons:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the teacher was of another version: its logits are others.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; make it with python -m training.teach")
     with safe_open(path, framework="numpy") as file:
         places = json.loads(file.metadata()["places"])
-        logits = file.get_tensor("logits")
-    if logits.shape[1] != N_LOGITS:
-        raise ValueError(f"{path} holds {logits.shape[1]} logits a token, this version has {N_LOGITS}; ask the teacher again: python -m training.teach")
+        logits = file.get_tensor("logits")[:, :TAUGHT]
     return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()})

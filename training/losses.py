@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from escalation.evaluation.labelled import QUADS
-from escalation.evidence import DIRECTION_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
-from escalation.signals import EVENTS, SIGNAL_INDEX, SIGNALS
+from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, EVENT_SIGNALS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
+from escalation.signals import SIGNALS
 from training.batches import UNKNOWN, Batch
 from training.config import LossWeights
 from training.network import pool_tokens
 
 QUAD_OF_SIGNAL = torch.tensor([QUADS.index(signal.quad) for signal in SIGNALS])
-EVENT_SIGNALS = torch.tensor([SIGNAL_INDEX[name] for name in EVENTS])
+EVENT_TENSOR = torch.tensor(EVENT_SIGNALS)
 EDGE = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms
 
 
@@ -37,26 +37,24 @@ def binary(probability: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def event_loss(shares: Tensor, event: Tensor, quad: Tensor, weight: Tensor) -> Tensor:
     """Cross-entropy of the one gold PLOVER event, or of its quad class where only that is known.
 
-    `restrain` is left out: PLOVER codes it as something else or not at all.
-
     Args:
-        shares: `(n_sentences, 15)` probability of each event, 1 in all.
-        event: `(n_sentences,)` signal, -1 unknown.
+        shares: `(n_sentences, 15)` logarithm of the probability of each event; the probabilities are 1 in all.
+        event: `(n_sentences,)` signal, one that PLOVER has; -1 unknown.
         quad: `(n_sentences,)` quad class, -1 unknown.
         weight: `(n_sentences,)` factors.
     """
-    signals = EVENT_SIGNALS.to(shares.device)
-    quads = torch.zeros((len(shares), len(QUADS)), device=shares.device).index_add(1, QUAD_OF_SIGNAL.to(shares.device)[signals], shares)
+    signals = EVENT_TENSOR.to(shares.device)
     column = (event.clamp(min=0)[:, None] == signals).int().argmax(dim=1, keepdim=True)
-    by_event = -shares.gather(1, column)[:, 0].clamp(min=EDGE).log()
-    by_quad = -quads.gather(1, quad.clamp(min=0)[:, None])[:, 0].clamp(min=EDGE).log()
+    by_event = -shares.gather(1, column)[:, 0]
+    inside = QUAD_OF_SIGNAL.to(shares.device)[signals] == quad.clamp(min=0)[:, None]
+    by_quad = -torch.where(inside, shares, torch.full_like(shares, -torch.inf)).logsumexp(dim=1)
     return mean_known(by_event, event >= 0, weight) + 0.5 * mean_known(by_quad, (quad >= 0) & (event < 0), weight)
 
 
 def share_out(signal: Tensor) -> Tensor:
-    """Probabilities of the 16 signals, `(n_sentences, 16)`, to those of the 15 events, 1 in all."""
-    shares = signal[:, EVENT_SIGNALS.to(signal.device)] + EDGE
-    return shares / shares.sum(dim=1, keepdim=True)
+    """Probabilities of the 16 signals, `(n_sentences, 16)`, to logarithms of those of the 15 events, 1 in all; PLOVER has no `restrain`."""
+    shares = signal[:, EVENT_TENSOR.to(signal.device)] + EDGE
+    return (shares / shares.sum(dim=1, keepdim=True)).log()
 
 
 def teacher_loss(kept: Tensor, taught: Tensor, factor: Tensor) -> Tensor:
@@ -67,13 +65,13 @@ def teacher_loss(kept: Tensor, taught: Tensor, factor: Tensor) -> Tensor:
 
     Args:
         kept: `(n_tokens, N_LOGITS)`.
-        taught: the same of the teacher, NaN where it was not asked.
+        taught: `(n_tokens, 26)` of the teacher, NaN where it was not asked.
         factor: `(n_tokens,)` weight of each token's sentence.
     """
     known = ~taught[:, 0].isnan()
     if not known.any():
         return kept.sum() * 0.0
-    kept, taught, factor = kept[known], taught[known], factor[known]
+    kept, taught, factor = kept[known, : EVENT_LOGITS.start], taught[known], factor[known]
     signal = taught[:, SIGNAL_LOGITS].softmax(dim=1)
     weight = 1.0 - signal[:, 0]
     total = weight.sum() + 1.0
@@ -113,7 +111,7 @@ def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
             F.binary_cross_entropy_with_logits(pools.scope, batch.scope.nan_to_num(), reduction="none"), ~batch.scope.isnan(), weight
         ),
         "signal": binary(pools.signal, batch.signals, weight),
-        "event": event_loss(pools.event.exp(), batch.event, batch.quad, weight),
+        "event": event_loss(pools.event, batch.event, batch.quad, weight),
         "event_signal": event_loss(share_out(pools.signal), batch.event, batch.quad, weight),
         "teacher": teacher_loss(kept, batch.taught, token_weight),
     }  # fmt: skip

@@ -59,13 +59,19 @@ class EvidenceNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():  # most tokens are in no phrase: begin there, so that the first steps don't spend themselves on it
             self.head.bias[0] = 3.0
-            self.head.weight[EVENT_LOGITS] = 0.0  # where no label teaches events, all are as likely
+            self.head.weight[EVENT_LOGITS] = 0.0  # and stays 0 where no label teaches events: see `drop_untaught`
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits per token, laid out as `escalation.evidence` names the columns."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         logits: Tensor = self.head(self.dropout(states))
         return logits
+
+
+def pad_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a network whose head has no events yet, with events that are untrained; other weights as they are."""
+    missing = {name: N_LOGITS - EVENT_LOGITS.start for name in ("head.weight", "head.bias") if name in state and len(state[name]) == EVENT_LOGITS.start}
+    return state | {name: torch.cat([state[name], torch.zeros(rows, *state[name].shape[1:])]) for name, rows in missing.items()}
 
 
 def load_tokenizer(encoder: str) -> tuple[Tokenizer, dict[str, int]]:
@@ -111,6 +117,17 @@ def cut_layers(encoder: nn.Module, count: int) -> None:
     total = len(layers)
     encoder.encoder.layer = nn.ModuleList(layers[total * (number + 1) // count - 1] for number in range(count))  # type: ignore[union-attr]
     encoder.config.num_hidden_layers = count  # type: ignore[union-attr]
+
+
+def drop_untaught(network: EvidenceNetwork) -> None:
+    """Takes the events out of a network that no label taught any (their rows are as they began, 0): a model then tells events by its signals."""
+    if network.head.weight[EVENT_LOGITS].any() or network.head.bias[EVENT_LOGITS].any():
+        return
+    head = nn.Linear(network.head.in_features, EVENT_LOGITS.start)
+    with torch.no_grad():
+        head.weight.copy_(network.head.weight[: EVENT_LOGITS.start])
+        head.bias.copy_(network.head.bias[: EVENT_LOGITS.start])
+    network.head = head
 
 
 def freeze_layers(encoder: nn.Module, count: int) -> None:

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from escalation.model import available_cores
 from training.checkpoint import CHECKPOINT, RUN
 from training.config import Config
 from training.corpus.schema import ARTICLES, STANDOFF
@@ -72,7 +73,7 @@ def write_run(folder: Path, config: Config, dataset: Dataset, corpora: Path | No
         "config": config.to_dict(), "seed": config.seed, "data": sums,
         "places": {name: str(Path(name).resolve()) for name in config.data},
         "start": start, "notes": list(dataset.notes), "commit": find_commit(),
-        "versions": find_versions(), "processes": processes.world, "device": processes.device().type,
+        "versions": find_versions(), "processes": processes.world, "device": processes.device().type, "cores": available_cores(),
     }  # fmt: skip
     (folder / RUN).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

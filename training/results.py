@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.benchmark_figures import OURS, Measurement, find_targets, format_table, format_targets, spread
+
 KEPT = ("model", "data", "texts", "sentences", "draws", "figures", "slices", "capabilities", "comparisons", "missing", "largest_gap")
 # key, level, words
 ROWS = (
@@ -37,7 +39,9 @@ ROWS = (
     ("interval_coverage", "texts", "90 % interval holds the article's severity"),
     ("faithfulness_ratio", "texts", "Fall of the score without the highlighted words, times that of random words"),
 )  # fmt: skip
-MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+SHOWN_PARTS = ("throughput", "explanation", "cold start", "import", "memory")  # of the benchmark, at the largest number of threads
+MANY_ARTICLES = 1e8
+DOLLARS = 0.05  # about the list price of a general-purpose machine's thread for an hour at the large clouds
 
 
 def find(report: Mapping[str, Any], key: str, level: str) -> Mapping[str, Any] | None:
@@ -87,7 +91,17 @@ def behaviour_table(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"| all | {failed} of {count} | {failed / max(1, count):.0%} |"])
 
 
-def tables(dev: Mapping[str, Any], test: Mapping[str, Any]) -> str:
+def names_text(names: Mapping[str, Any]) -> str:
+    """What other names change (`python -m training.invariance`)."""
+    spread = f"{names['mean_spread']:.3f} on average, {names['p95_spread']:.3f} at the 95th percentile"
+    return (
+        f"Names: {names['sentences']} dev sentences of the corpus, each with {names['fillings']} fillings of its countries, people and places. "
+        f"Standard deviation of the score: {spread}. The label changes under some filling in {names['label_changes']:.0%}. "
+        f"The country that moves the score most moves it by {names['largest_country_deviation']:.3f} on average."
+    )
+
+
+def tables(dev: Mapping[str, Any], test: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> str:
     """Everything that goes between the marks."""
     return "\n\n".join(
         [
@@ -97,19 +111,45 @@ def tables(dev: Mapping[str, Any], test: Mapping[str, Any]) -> str:
             sources_table(dev, test),
             "Behaviour suite:",
             behaviour_table(dev),
+            *([names_text(names)] if names else []),
         ]
     )
 
 
-def rewrite(text: str, content: str, name: str) -> str:
-    """The text with other content between its marks.
+def speed_text(benchmark: Mapping[str, Any]) -> str:
+    """What `training.benchmark` wrote, as tables: the machine, what everyone took with the most threads, the targets."""
+    measurements = [Measurement(**{**m, "values": tuple(m["values"])}) for m in benchmark["measurements"]]
+    most = max(m.threads for m in measurements)
+    settings, machine = benchmark["settings"], benchmark["machine"]
+    shown = [m for m in measurements if m.threads == most and m.part in SHOWN_PARTS]
+    ours = next(m for m in shown if (m.part, m.what, m.contender) == ("throughput", "articles", OURS))
+    hours = MANY_ARTICLES / spread(ours.values).median / 3600
+    length = settings["texts"]["sentences"] / settings["texts"]["articles"]
+    archive = (
+        f"At this rate {MANY_ARTICLES / 1e6:.0f} million articles of {length:.0f} sentences take {hours:,.0f} hours of such a machine; "
+        f"at {DOLLARS} US dollars a thread and hour, about {hours * most * DOLLARS:,.0f} dollars. Reading and writing files comes on top."
+    )
+    return "\n\n".join(
+        [
+            f"`{settings['model']}`, {machine['cpu']}, {most} threads, {settings['repetitions']} repetitions: median and range.",
+            format_table(shown),
+            "Targets:",
+            format_targets(find_targets(measurements)),
+            archive,
+        ]
+    )
+
+
+def rewrite(text: str, content: str, name: str, mark: str = "figures") -> str:
+    """The text with other content between `<!-- mark -->` and `<!-- /mark -->`.
 
     Raises:
         ValueError: the marks are missing.
     """
-    if not MARKS.search(text):
-        raise ValueError(f"{name} lacks the marks <!-- figures --> and <!-- /figures -->")
-    return MARKS.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ValueError(f"{name} lacks the marks <!-- {mark} --> and <!-- /{mark} -->")
+    return marks.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,12 +158,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("documents", type=Path, nargs="+", help="Markdown files with the marks")
     parser.add_argument("--dev", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--names", type=Path, help="what training.invariance printed")
+    parser.add_argument("--benchmark", type=Path, help="what training.benchmark wrote; goes into the documents that have the marks <!-- speed -->")
     parser.add_argument("--to", type=Path, help="JSON file that keeps the figures")
     args = parser.parse_args(argv)
     dev, test = (json.loads(path.read_text(encoding="utf-8")) for path in (args.dev, args.test))
-    content = tables(dev, test)
+    names = json.loads(args.names.read_text(encoding="utf-8")) if args.names else None
+    content = tables(dev, test, names)
     try:
         written = {path: rewrite(path.read_text(encoding="utf-8"), content, str(path)) for path in args.documents}
+        if args.benchmark:
+            speed = speed_text(json.loads(args.benchmark.read_text(encoding="utf-8")))
+            written |= {path: rewrite(text, speed, str(path), "speed") for path, text in written.items() if "<!-- speed -->" in text}
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -131,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.write_text(text, encoding="utf-8")
     if args.to:
         kept = {name: {key: report[key] for key in KEPT} for name, report in (("dev", dev), ("test", test))}
-        args.to.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        args.to.write_text(json.dumps({**kept, **({"names": names} if names else {})}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
 

@@ -20,10 +20,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from escalation.calibration import Calibration
-from escalation.model import MODEL_FILE, TOKENIZER_FILE, check_integrity, find_model, read_config
+from escalation.model import MODEL_FILE, TOKENIZER_FILE, available_cores, check_integrity, find_model, open_session, read_config
 from training.checkpoint import BEST, CHECKPOINT, CONFIG
 from training.config import Config
-from training.network import EvidenceNetwork, cut_layers
+from training.network import EvidenceNetwork, cut_layers, layers_of, pad_head
+from training.smooth import undo_smoothing
 
 # Root mean square of the difference of the logits over the standard deviation of the logits. Measured on newswire-en: 0.04, since int8 rounds the activations
 # too; with any two matrices of equal shape exchanged 0.19 and more.
@@ -105,7 +106,7 @@ def read_onnx(path: Path) -> tuple[dict[str, Tensor], bool]:
             state[base] = torch.from_numpy(np.array(value))
         elif value.ndim == 2 and (bias := find_bias(name, readers, values)):
             state[bias.removesuffix("bias") + "weight"] = torch.from_numpy(np.ascontiguousarray(value.T))  # (in, out) to torch's (out, in)
-    return state, any(name.endswith(QUANTIZED) for name in values)
+    return undo_smoothing(state), any(name.endswith(QUANTIZED) for name in values)
 
 
 def find_bias(name: str, readers: dict[str, list[Any]], values: dict[str, NDArray[Any]]) -> str | None:
@@ -137,28 +138,34 @@ def put_weights(network: EvidenceNetwork, state: dict[str, Tensor], start: str, 
 
 
 def put_cut(network: EvidenceNetwork, state: dict[str, Tensor], config: Config) -> None:
-    """Puts weights into the network, which is cut to `config.layers` first where they are of a network so cut; else it is cut later."""
-    layers = {name.split(".layer.")[1].split(".")[0] for name in state if ".layer." in name}
-    if config.layers and len(layers) == config.layers:
-        cut_layers(network.encoder, config.layers)
-    put_weights(network, state, config.start, config.encoder)
+    """Puts weights into the network, which is cut to as many layers as they have where that is what `config.layers` asks for; else it is cut later.
+
+    Raises:
+        ValueError: the weights have fewer layers than the network, and `config.layers` says otherwise; or see `put_weights`.
+    """
+    held = len({name.split(".layer.")[1].split(".")[0] for name in state if ".layer." in name})
+    whole = layers_of(network.encoder)
+    if held and whole is not None and held < len(whole):
+        if config.layers != held:
+            wanted = config.layers or "all"
+            raise ValueError(f"start {config.start!r} has {held} layers, the configuration keeps {wanted} of {len(whole)}; set layers = {held}")
+        cut_layers(network.encoder, held)
+    put_weights(network, pad_head(state), config.start, config.encoder)
 
 
 @torch.no_grad()
 def compare(network: EvidenceNetwork, model: Path, tokenizer: Tokenizer, special: dict[str, int]) -> float:
     """How far network and ONNX file are apart on a few sentences: root mean square of the difference of the logits over their standard deviation."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = open_session(model, available_cores())
     device = next(network.parameters()).device
     network.eval()
     theirs, ours = [], []
     for text in TEXTS:
         ids = np.array([[special["cls_id"], *tokenizer.encode(text, add_special_tokens=False).ids, special["sep_id"]]], dtype=np.int64)
-        theirs.append(session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0].ravel())
+        theirs.append(session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0])
         given = torch.from_numpy(ids).to(device)
-        ours.append(network(given, torch.ones_like(given)).float().cpu().numpy().ravel())
-    a, b = np.concatenate(theirs).astype(np.float64), np.concatenate(ours).astype(np.float64)
+        ours.append(network(given, torch.ones_like(given)).float().cpu().numpy()[..., : theirs[-1].shape[-1]].ravel())
+    a, b = (np.concatenate([values.ravel() for values in side]).astype(np.float64) for side in (theirs, ours))
     return float(np.sqrt(((a - b) ** 2).mean()) / a.std())
 
 

@@ -85,7 +85,7 @@ class Trainer:
         budget = self.config.max_tokens - 2
         examples = make_examples(items, self.tokenizer, budget=budget, single_share=self.config.single_share, seed=seed, weights=self.config.weights)
         if not examples:
-            raise ValueError("the train part is empty; give data, or raise the weights in [sources]")
+            raise ValueError("the train part is empty; give data, or raise the numbers in [sources]")
         parts = make_batches(examples, self.config.batch_tokens, seed)
         return [parts[first : first + self.config.accumulate] for first in range(0, len(parts), self.config.accumulate)]
 

@@ -181,13 +181,11 @@ def score_chunk(
     tick(len(rejects))
     records: list[Record] = []
     warned = 0
-    for start in range(0, len(sound), SCORED_TOGETHER):
-        group = sound[start : start + SCORED_TOGETHER]
-        scores = scorer.score_many([row.values[options.text_column] for _, row in group], batch_size=SCORED_TOGETHER)
-        for (place, row), score in zip(group, scores, strict=True):
-            records += make_records(row, place, score, options.level)
-            warned += bool(score.warnings)
-        tick(len(group))
+    scores = scorer.score_many([row.values[options.text_column] for _, row in sound], batch_size=SCORED_TOGETHER)
+    for (place, row), score in zip(sound, scores, strict=True):
+        records += make_records(row, place, score, options.level)
+        warned += bool(score.warnings)
+    tick(len(sound))
     return records, rejects, warned
 
 

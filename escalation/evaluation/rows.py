@@ -123,7 +123,7 @@ def number(value: float | bool | None) -> float:
 
 def predicted_event(prediction: Prediction) -> int:
     """The likeliest event, or signal that PLOVER has; −1 where none is predicted."""
-    found = prediction.events or prediction.signals
+    found = prediction.signals if prediction.events is None else prediction.events
     if not found:
         return -1
     return SIGNAL_INDEX[max(EVENTS, key=lambda name: found.get(name, 0.0))]
