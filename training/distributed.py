@@ -92,5 +92,6 @@ def join_processes() -> Iterator[Processes]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield processes
+        distributed.barrier()  # one that takes its connections down while another still uses them can abort that one
     finally:
         distributed.destroy_process_group()
