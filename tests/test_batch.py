@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from escalation.batch import chunks
+from escalation.batch import chunks, score_files
 from escalation.batch.records import COLUMNS
 from escalation.cli import main
 from escalation.scorer import Scorer
@@ -309,3 +310,14 @@ def test_progress_is_shown_on_a_terminal_only(run, monkeypatch: pytest.MonkeyPat
     shown = run(source, "-o", "b.jsonl")[2]
     assert "5/5" in shown
     assert "articles/s" in shown
+
+
+def test_the_next_texts_are_read_while_the_last_are_worked_out(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[str] = []
+    read = Scorer._read_batch
+    monkeypatch.setattr(Scorer, "_read_batch", lambda self, texts: readers.append(threading.current_thread().name) or read(self, texts))
+    rows = [json.dumps({"text": f"the army attacked {number}"}) for number in range(100)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    assert score_files(tmp_path / "in.jsonl", tmp_path / "out.jsonl", model=tiny_folder, threads=2).rows == 100
+    assert len(readers) > 1
+    assert all("ahead" in name for name in readers)

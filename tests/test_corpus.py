@@ -189,10 +189,19 @@ def test_the_corpus_is_valid_and_as_large_as_promised() -> None:
     assert min(status[name] for name in ("hypothetical", "negated", "historical")) >= 400
 
 
+NEWSWIRE = (
+    "crises", "armed-groups", "truces", "factuality", "restraint-and-headlines", "diplomacy", "domestic-unrest", "look-alikes",
+    "newswire-long", "signals", "voices", "direction-pairs", "group-background",
+)  # fmt: skip
+
+
 def test_the_corpus_is_written_and_not_stamped_out() -> None:
     articles = list(read_articles(ARTICLES))
-    assert repeated_runs(articles) < 0.04
-    assert distinct_openings(articles) > 0.78  # plain newswire opens with who did it
+    freer = [article for article in articles if not article.id.startswith(NEWSWIRE)]
+    assert repeated_runs(freer) < 0.03
+    assert distinct_openings(freer) > 0.85
+    assert repeated_runs(articles) < 0.04  # plain newswire has its formulas, and opens with who did it
+    assert distinct_openings(articles) > 0.78
 
 
 def test_names_are_many_and_well_formed() -> None:

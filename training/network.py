@@ -103,6 +103,14 @@ def layers_of(encoder: nn.Module) -> nn.ModuleList | None:
     return layers if isinstance(layers, nn.ModuleList) else None
 
 
+def check_layers(encoder: nn.Module, key: str, count: int) -> nn.ModuleList:
+    """An encoder's layers, if there are `count` of them; else a ValueError that names the configuration's key."""
+    layers = layers_of(encoder)
+    if layers is None or len(layers) < count:
+        raise ValueError(f"{key} is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
+    return layers
+
+
 def cut_layers(encoder: nn.Module, count: int) -> None:
     """Keeps `count` layers, evenly spread and the last among them (Sanh et al. 2019, DistilBERT, section 3); 0 keeps all, and so does the number there is.
 
@@ -111,9 +119,7 @@ def cut_layers(encoder: nn.Module, count: int) -> None:
     """
     if not count:
         return
-    layers = layers_of(encoder)
-    if layers is None or len(layers) < count:
-        raise ValueError(f"layers is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
+    layers = check_layers(encoder, "layers", count)
     total = len(layers)
     encoder.encoder.layer = nn.ModuleList(layers[total * (number + 1) // count - 1] for number in range(count))  # type: ignore[union-attr]
     encoder.config.num_hidden_layers = count  # type: ignore[union-attr]
@@ -138,9 +144,7 @@ def freeze_layers(encoder: nn.Module, count: int) -> None:
     """
     if not count:
         return
-    layers = layers_of(encoder)
-    if layers is None or len(layers) < count:
-        raise ValueError(f"frozen_layers is {count}, but the encoder has {len(layers) if layers is not None else 'no list of'} layers; lower it or set 0")
+    layers = check_layers(encoder, "frozen_layers", count)
     for part in [encoder.embeddings, *layers[:count]]:
         part.requires_grad_(False)
 

@@ -93,10 +93,10 @@ def behaviour_table(report: Mapping[str, Any]) -> str:
 
 def names_text(names: Mapping[str, Any]) -> str:
     """What other names change (`python -m training.invariance`)."""
-    spread = f"{names['mean_spread']:.3f} on average, {names['p95_spread']:.3f} at the 95th percentile"
+    deviation = f"{names['mean_spread']:.3f} on average, {names['p95_spread']:.3f} at the 95th percentile"
     return (
         f"Names: {names['sentences']} dev sentences of the corpus, each with {names['fillings']} fillings of its countries, people and places. "
-        f"Standard deviation of the score: {spread}. The label changes under some filling in {names['label_changes']:.0%}. "
+        f"Standard deviation of the score: {deviation}. The label changes under some filling in {names['label_changes']:.0%}. "
         f"The country that moves the score most moves it by {names['largest_country_deviation']:.3f} on average."
     )
 
