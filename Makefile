@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 CORPORA ?= ../shared/corpora
 
-.PHONY: score test core lint train results benchmark picture clean
+.PHONY: score test core lint train teacher lessons student results benchmark picture clean
 
 score: $(VENV)/score
 	@$(BIN)/escalation score tests/data/sample.txt
@@ -22,17 +22,31 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Retrains the shipped model from nothing: a teacher, what it says of the training text, a first model, and the model that learns from both.
-# CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face name or a folder.
+# Retrains the shipped model from nothing: a teacher, what it says of the training text, and the model that learns from both. Each step is a target of its
+# own too, and goes on where it was stopped. CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face
+# name or a folder.
 TEACHER ?= sentence-transformers/all-mpnet-base-v2
 CONFIGS := training/configs
 train: $(VENV)/dev
+	$(MAKE) teacher
+	$(MAKE) lessons
+	$(MAKE) student
+	$(MAKE) results
+
+# glibc gives large blocks back to the system and asks for them anew at every step, a tenth of a small network's time; these limits keep them.
+teacher lessons student: export MALLOC_MMAP_THRESHOLD_ = 33554432
+teacher lessons student: export MALLOC_TRIM_THRESHOLD_ = 1073741824
+
+teacher: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
-	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --corpora $(CORPORA) --to runs/lessons.safetensors
-	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-start.toml --corpora $(CORPORA)
+
+# One of the two draws of names is asked about: the second would double the time.
+lessons: $(VENV)/dev
+	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set name_draws=1 --corpora $(CORPORA) --to runs/lessons.safetensors
+
+student: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
-	$(MAKE) results
 
 # Evaluates the shipped model on the project's dev and test parts, beside the baselines; rewrites the tables of the README and the model's card.
 BASELINES := --against baseline:tfidf --against baseline:petrarch --against baseline:vader --against baseline:majority

