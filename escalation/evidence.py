@@ -104,9 +104,12 @@ def _softmax(x: Array) -> Array:
 
 
 def segment_sum(values: Array, bounds: NDArray[np.int64]) -> Array:
-    """Sums of `values` over `bounds[i]:bounds[i + 1]`, `(n_segments, ...)`; an empty segment gives 0."""
-    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-    sums: Array = total[bounds[1:]] - total[bounds[:-1]]
+    """Sums of `values` over `bounds[i]:bounds[i + 1]`, `(n_segments, ...)`; an empty segment gives 0. What lies in other segments leaves no trace, not in
+    the last digit either, so that a text's figures are the same whatever is read beside it."""
+    sums: Array = np.zeros((len(bounds) - 1, *values.shape[1:]))
+    filled = np.diff(bounds) > 0
+    if filled.any():
+        sums[filled] = np.add.reduceat(values[: bounds[-1]], bounds[:-1][filled], axis=0)
     return sums
 
 
@@ -115,69 +118,93 @@ def pool(values: Array, bounds: NDArray[np.int64]) -> Array:
     return np.asarray(np.clip(segment_sum(values**2, bounds) / (segment_sum(values, bounds) + TINY), 0.0, 1.0))
 
 
-def label_words(signal: Array, calibration: Calibration) -> NDArray[np.int64]:
-    """The likeliest sequence of labels of a sentence's words, −1 for no phrase.
+def label_words(signal: Array, bounds: NDArray[np.int64], calibration: Calibration) -> NDArray[np.int64]:
+    """The likeliest sequence of labels of each sentence's words, `(n_words,)`, −1 for no phrase.
 
     Viterbi decoding (Viterbi 1967) with log probabilities as emissions and one cost for every change of label, so that a phrase is not broken up by a
-    word that is in doubt. `phrase_threshold` weighs "no phrase" by its odds; at 0.5 it is as good as any signal.
+    word that is in doubt. `phrase_threshold` weighs "no phrase" by its odds; at 0.5 it is as good as any signal. All sentences take their first word, then
+    their second, and so on: as many steps as the longest has words.
 
     Args:
-        signal: `(n_words, 16)` probability of belonging to a phrase of each signal.
+        signal: `(n_words, 16)` probability of belonging to a phrase of each signal, sentence after sentence.
+        bounds: `(n_sentences + 1,)` first word of each sentence, and the number of words; no sentence is empty.
         calibration: the model's.
     """
     none = np.clip(1.0 - signal.sum(axis=1, keepdims=True), TINY, 1.0)
-    bias = np.log(calibration.phrase_threshold / (1.0 - calibration.phrase_threshold))
-    # A signal that no word has above the floor can't win; few are left, and plain lists are then faster than arrays of a handful of numbers.
-    active = np.flatnonzero(np.concatenate([[True], signal.max(axis=0) > FLOOR]))
+    # A signal that no word has above the floor can't win.
+    active = np.flatnonzero(np.concatenate([[True], signal.max(axis=0, initial=0.0) > FLOOR]))
     emission = np.log(np.maximum(np.concatenate([none, signal], axis=1)[:, active], FLOOR))
-    emission[:, 0] += bias
-    rows = emission.tolist()
-    labels = range(len(active))
-    total, came_from = rows[0], []
-    for row in rows[1:]:
-        best = max(labels, key=total.__getitem__)
-        changed = total[best] - calibration.switch_cost
-        came_from.append([label if total[label] >= changed else best for label in labels])
-        total = [max(before, changed) + now for before, now in zip(total, row, strict=True)]
-    path = [max(labels, key=total.__getitem__)]
-    for sources in reversed(came_from):
-        path.append(sources[path[-1]])
-    return active[path[::-1]] - 1
+    emission[:, 0] += np.log(calibration.phrase_threshold / (1.0 - calibration.phrase_threshold))
+    lengths = np.diff(bounds)
+    order = np.argsort(-lengths, kind="stable")  # longest first: those that still have a word are always the first ones
+    starts = bounds[:-1][order]
+    going_on = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)), side="left")  # how many have a word at each step
+    total, rows, labels = emission[starts], np.arange(len(starts)), np.arange(len(active))
+    came_from = []
+    for step, count in enumerate(going_on[1:], 1):
+        before = total[:count]
+        best = before.argmax(axis=1)
+        changed = before[rows[:count], best][:, None] - calibration.switch_cost
+        came_from.append(np.where(before >= changed, labels, best[:, None]))
+        total[:count] = np.maximum(before, changed) + emission[starts[:count] + step]
+    label = total.argmax(axis=1)
+    path = np.empty(len(signal), np.int64)
+    path[starts + lengths[order] - 1] = label
+    for step in range(len(came_from), 0, -1):
+        sources = came_from[step - 1]
+        count = len(sources)
+        label[:count] = sources[rows[:count], label[:count]]
+        path[starts[:count] + step - 1] = label[:count]
+    return active[path] - 1
 
 
-def find_phrases(tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], first: int, last: int, calibration: Calibration) -> list[Phrase]:
-    """Finds the phrases among the tokens `first:last` of one sentence.
+def find_phrases(
+    tokens: TokenFigures, words: NDArray[np.int64], is_word: NDArray[np.bool_], bounds: NDArray[np.int64], calibration: Calibration
+) -> list[list[Phrase]]:
+    """Finds the phrases of each sentence.
 
     A phrase is a run of whole words that `label_words` gives the same signal; a word's evidence is the mean of its tokens'. Punctuation at either end is
     left out.
 
     Args:
-        tokens: figures of the tokens of the text.
-        words: `(n_tokens,)` number of the word that a token belongs to, counted up through the sentence.
+        tokens: figures of the tokens of the sentences, one after the other.
+        words: `(n_tokens,)` number of the word that a token belongs to, counted up through its sentence.
         is_word: `(n_tokens,)` whether a token is more than punctuation.
-        first: first token of the sentence.
-        last: one behind its last token.
+        bounds: `(n_sentences + 1,)` first token of each sentence, and the number of tokens.
         calibration: the model's.
     """
-    if last <= first or tokens.signal[first:last].sum(axis=1).max() < SILENCE:
-        return []
-    edges = np.concatenate([[first], first + 1 + np.flatnonzero(np.diff(words[first:last])), [last]])
-    signal = np.add.reduceat(tokens.signal[:last], edges[:-1], axis=0) / np.diff(edges)[:, None]
-    marked = label_words(signal, calibration)
-    phrases = []
-    runs = np.concatenate([[0], np.flatnonzero(np.diff(marked)) + 1, [len(marked)]])
-    for begin, end in pairwise(runs):
+    found: list[list[Phrase]] = [[] for _ in range(len(bounds) - 1)]
+    loudest = np.zeros(len(found))
+    filled = np.flatnonzero(np.diff(bounds) > 0)
+    if len(filled):
+        loudest[filled] = np.maximum.reduceat(tokens.signal[: bounds[-1]].sum(axis=1), bounds[:-1][filled])
+    loud = np.flatnonzero(loudest >= SILENCE)
+    if not len(loud):
+        return found
+    begins = np.concatenate([[True], np.diff(words) != 0])  # a token that begins a word
+    begins[bounds[filled]] = True
+    edges = np.concatenate([np.flatnonzero(begins), bounds[-1:]])
+    firsts = np.searchsorted(edges, bounds)  # of each sentence, its first word
+    kept = np.concatenate([np.arange(firsts[index], firsts[index + 1]) for index in loud])  # words of the sentences that are not silent
+    sums = np.add.reduceat(tokens.signal[: bounds[-1]], edges[:-1], axis=0)
+    word_bounds = np.concatenate([[0], np.cumsum(firsts[loud + 1] - firsts[loud])])
+    marked = label_words(sums[kept] / np.diff(edges)[kept, None], word_bounds, calibration)
+    turns = np.concatenate([[True], np.diff(marked) != 0])
+    turns[word_bounds[:-1]] = True
+    runs = np.concatenate([np.flatnonzero(turns), [len(marked)]])
+    for begin, end in pairwise(runs.tolist()):
         if marked[begin] < 0:
             continue
-        while begin < end and not is_word[edges[begin] : edges[begin + 1]].any():
-            begin += 1
-        while begin < end and not is_word[edges[end - 1] : edges[end]].any():
-            end -= 1
-        if begin < end:
-            span = slice(edges[begin], edges[end])
-            signal_index = int(marked[begin])
-            phrases.append(Phrase(int(span.start), int(span.stop), signal_index, int(tokens.status[span].sum(axis=0).argmax())))
-    return phrases
+        first, last = int(kept[begin]), int(kept[end - 1]) + 1
+        while first < last and not is_word[edges[first] : edges[first + 1]].any():
+            first += 1
+        while first < last and not is_word[edges[last - 1] : edges[last]].any():
+            last -= 1
+        if first < last:
+            span = slice(int(edges[first]), int(edges[last]))
+            sentence = loud[np.searchsorted(word_bounds, begin, side="right") - 1]
+            found[sentence].append(Phrase(span.start, span.stop, int(marked[begin]), int(tokens.status[span].sum(axis=0).argmax())))
+    return found
 
 
 def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Sequence[Phrase], calibration: Calibration) -> SentenceFigures:
@@ -222,6 +249,12 @@ def join_figures(parts: Sequence[SentenceFigures]) -> SentenceFigures:
     return SentenceFigures(**{item.name: np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(SentenceFigures)})
 
 
+def cut_figures(figures: SentenceFigures, first: int, last: int, begin: int, end: int) -> SentenceFigures:
+    """Figures of the sentences `first:last` alone, whose tokens are `begin:end`."""
+    cut = {item.name: getattr(figures, item.name)[first:last] for item in fields(SentenceFigures) if item.name != "share"}
+    return SentenceFigures(**cut, share=figures.share[begin:end])
+
+
 def weigh_sentences(direction: Array, calibration: Calibration) -> Array:
     """Weights of the sentences in the article's score, `(n_sentences,)`, each at least 0, their sum below 1."""
     n = len(direction)
@@ -254,7 +287,7 @@ def score_article(sentences: SentenceFigures, calibration: Calibration) -> Artic
     return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event)
 
 
-def choose_label(probabilities: Array, thresholds: tuple[float, float], *, in_scope: bool) -> str:
+def choose_label(probabilities: Array | Sequence[float], thresholds: tuple[float, float], *, in_scope: bool) -> str:
     """The four-class label of codebook sections 4 and 5; out of scope it is `"neutral"`."""
     escalation, de_escalation = (bool(p >= t) and in_scope for p, t in zip(probabilities, thresholds, strict=True))
     if escalation and de_escalation:

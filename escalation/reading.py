@@ -55,10 +55,28 @@ class Reading:
     @cached_property
     def is_word(self) -> NDArray[np.bool_]:
         """`(n_tokens,)` whether a token holds a letter or a digit."""
-        return np.array(
-            [any(map(str.isalnum, sentence[start:end])) for sentence, tokens in zip(self.sentences, self.tokens, strict=True) for start, end in tokens.offsets],
-            dtype=bool,
-        )
+        text = "".join(self.sentences)
+        seen = np.concatenate([[0], np.cumsum(np.fromiter(map(str.isalnum, text), np.int64, len(text)))])  # letters and digits before each character
+        begins = np.cumsum([0, *map(len, self.sentences[:-1])])
+        offsets = np.concatenate([np.zeros((0, 2), np.int64), *(tokens.offsets + begin for tokens, begin in zip(self.tokens, begins, strict=False))])
+        known: NDArray[np.bool_] = seen[offsets[:, 1]] > seen[offsets[:, 0]]
+        return known
+
+    def part(self, first: int, last: int) -> Reading:
+        """The sentences `first:last` alone."""
+        begin, end = self.bounds[first], self.bounds[last]
+        return Reading(self.sentences[first:last], self.tokens[first:last], self.logits[begin:end], self.bounds[first : last + 1] - begin)
+
+
+def join(readings: Sequence[Reading]) -> Reading:
+    """Several texts as one, sentence after sentence; at least one."""
+    if len(readings) == 1:
+        return readings[0]
+    lengths = np.concatenate([np.diff(reading.bounds) for reading in readings])
+    return Reading(
+        tuple(sentence for reading in readings for sentence in reading.sentences), tuple(tokens for reading in readings for tokens in reading.tokens),
+        np.concatenate([reading.logits for reading in readings]), np.concatenate([[0], np.cumsum(lengths)]),
+    )  # fmt: skip
 
 
 def read(reader: Reader, texts: Sequence[Sequence[str]]) -> list[Reading]:

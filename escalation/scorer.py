@@ -7,23 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 
 from escalation.calibration import Calibration
-from escalation.evidence import (
-    ArticleFigures,
-    Phrase,
-    SentenceFigures,
-    choose_label,
-    find_phrases,
-    join_figures,
-    read_logits,
-    score_article,
-    score_sentences,
-)
+from escalation.evidence import ArticleFigures, Phrase, choose_label, score_article
+from escalation.interpreting import Interpreted, interpret
 from escalation.language import detect_language
 from escalation.model import Model, find_model
 from escalation.reading import Reading, read
@@ -32,7 +22,6 @@ from escalation.signals import DIRECTIONS, EVENTS, SIGNAL_NAMES, SIGNALS, STATUS
 from escalation.text import split_sentences
 
 DEFAULT_MODEL = "newswire-en"
-BLOCK = 1024  # sentences whose evidence is worked out at once: a book needs no more memory for it than a long article
 
 
 def check_text(text: object) -> str:
@@ -158,9 +147,9 @@ class Scorer:
 
     def _interpret(self, batch: ReadTexts) -> list[Score]:
         """Figures of the texts that were read; the others get their neutral result."""
-        readings = iter(batch.readings)
+        read = iter(zip(batch.readings, interpret(batch.readings, self._calibration), strict=True))
         return [
-            self.figures(text, found, next(readings)) if found else self._unread(text, language)
+            self._figures(text, found, *next(read)) if found else self._unread(text, language)
             for text, found, language in zip(batch.texts, batch.spans, batch.languages, strict=True)
         ]
 
@@ -185,68 +174,84 @@ class Scorer:
 
     def figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
         """Evidence to figures for one text, its sentences `spans` and what `read` gave of it."""
-        blocks = [self._read_block(reading, first, min(first + BLOCK, len(spans))) for first in range(0, len(spans), BLOCK)]
-        phrases = [found for of_block, _ in blocks for found in of_block]
-        sentences = join_figures([figures for _, figures in blocks])
-        article = score_article(sentences, self._calibration)
-        scored = tuple(self._sentence(text, span, index, reading, sentences, phrases[index]) for index, span in enumerate(spans))
+        return self._figures(text, spans, reading, *interpret([reading], self._calibration))
+
+    def _figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading, interpreted: Interpreted) -> Score:
+        """Assembles the result of a text from what was made of its reading."""
+        article = score_article(interpreted.figures, self._calibration)
+        parts = _Parts.of(interpreted)
+        scored = tuple(self._sentence(text, span, index, reading, interpreted, parts) for index, span in enumerate(spans))
+        share = interpreted.figures.share
         highlights = tuple(
             highlight
             for index, span in enumerate(spans)
-            for highlight in self._highlights(text, span[0], index, reading, phrases[index], sentences.share, float(article.weight[index]))
+            if interpreted.phrases[index]
+            for highlight in _highlights(text, span[0], index, reading, interpreted.phrases[index], share, float(article.weight[index]))
         )
-        return self._article(text, article, sentences, scored, highlights, reading)
-
-    def _read_block(self, reading: Reading, first: int, last: int) -> tuple[list[list[Phrase]], SentenceFigures]:
-        """Phrases, sentence by sentence, and figures of the sentences `first:last`; tokens are counted from the beginning of the text."""
-        begin, end = int(reading.bounds[first]), int(reading.bounds[last])
-        bounds = reading.bounds[first : last + 1] - begin
-        tokens, words, is_word = read_logits(reading.logits[begin:end]), reading.words[begin:end], reading.is_word[begin:end]
-        phrases = [find_phrases(tokens, words, is_word, int(a), int(b), self._calibration) for a, b in pairwise(bounds)]
-        figures = score_sentences(tokens, bounds, [p for found in phrases for p in found], self._calibration)
-        return [[replace(p, first=p.first + begin, last=p.last + begin) for p in found] for found in phrases], figures
+        return self._article(text, article, interpreted, scored, highlights, reading)
 
     def _article(
-        self, text: str, article: ArticleFigures, sentences: SentenceFigures, scored: tuple[SentenceScore, ...],
-        highlights: tuple[Highlight, ...], reading: Reading,
-    ) -> Score:  # fmt: skip
+        self,
+        text: str,
+        article: ArticleFigures,
+        interpreted: Interpreted,
+        scored: tuple[SentenceScore, ...],
+        highlights: tuple[Highlight, ...],
+        reading: Reading,
+    ) -> Score:
         """Assembles the result of an article."""
         in_scope = article.scope >= self._calibration.scope_threshold
         n_tokens = int(reading.bounds[-1])
-        signals = sentences.signal.max(axis=0)
         return Score(
             text, _plain(article.score), choose_label(article.direction, self._calibration.article_thresholds, in_scope=in_scope),
-            _by_direction(article.direction), _interval(article.score, self._calibration.article_interval), in_scope,
-            {name: float(value) for name, value in zip(SIGNAL_NAMES, signals, strict=True)}, highlights, scored,
-            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name, _by_event(article.event),
+            _named(DIRECTIONS, article.direction.tolist()), _interval(article.score, self._calibration.article_interval), in_scope,
+            _named(SIGNAL_NAMES, interpreted.figures.signal.max(axis=0).tolist()), highlights, scored,
+            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name, _named(EVENTS, article.event.tolist()),
         )  # fmt: skip
 
-    def _sentence(self, text: str, span: tuple[int, int], index: int, reading: Reading, figures: SentenceFigures, phrases: Sequence[Phrase]) -> SentenceScore:
+    def _sentence(self, text: str, span: tuple[int, int], index: int, reading: Reading, interpreted: Interpreted, parts: _Parts) -> SentenceScore:
         """Assembles the result of a sentence."""
-        in_scope = bool(figures.scope[index] >= self._calibration.scope_threshold)
+        in_scope = parts.scope[index] >= self._calibration.scope_threshold
         n_tokens = len(reading.tokens[index].ids)
+        length = span[1] - span[0]
         return SentenceScore(
-            text[span[0] : span[1]], span[0], span[1], _plain(figures.score[index]),
-            choose_label(figures.direction[index], self._calibration.sentence_thresholds, in_scope=in_scope),
-            _by_direction(figures.direction[index]), _interval(figures.score[index], self._calibration.sentence_interval), in_scope,
-            {name: float(value) for name, value in zip(SIGNAL_NAMES, figures.signal[index], strict=True)},
-            self._highlights(text, span[0], index, reading, phrases, figures.share, 1.0),
-            Coverage(span[1] - span[0], span[1] - span[0], n_tokens, n_tokens), _by_event(figures.event[index]),
+            text[span[0] : span[1]], span[0], span[1], _plain(parts.score[index]),
+            choose_label(parts.direction[index], self._calibration.sentence_thresholds, in_scope=in_scope),
+            _named(DIRECTIONS, parts.direction[index]), _interval(parts.score[index], self._calibration.sentence_interval), in_scope,
+            _named(SIGNAL_NAMES, parts.signal[index]), _highlights(text, span[0], index, reading, interpreted.phrases[index], interpreted.figures.share, 1.0),
+            Coverage(length, length, n_tokens, n_tokens), _named(EVENTS, parts.event[index]),
         )  # fmt: skip
 
-    def _highlights(
-        self, text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray, weight: float
-    ) -> tuple[Highlight, ...]:
-        """Phrases to characters; `start` is where the sentence begins in the text, `weight` that of the sentence in what the highlights add up to."""
-        offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
-        found = []
-        for phrase in phrases:
-            first = start + int(offsets[phrase.first - first_token, 0])
-            last = start + int(offsets[phrase.last - 1 - first_token, 1])
-            signal = SIGNALS[phrase.signal]
-            value = _plain(share[phrase.first : phrase.last].sum() * weight)
-            found.append(Highlight(text[first:last], first, last, signal.name, signal.direction, STATUSES[phrase.status], value))
-        return tuple(found)
+
+@dataclass(frozen=True)
+class _Parts:
+    """Figures of the sentences as plain lists: taken out of the arrays all at once, not number by number."""
+
+    direction: list[list[float]]
+    scope: list[float]
+    signal: list[list[float]]
+    score: list[float]
+    event: list[list[float]]
+
+    @classmethod
+    def of(cls, interpreted: Interpreted) -> _Parts:
+        figures = interpreted.figures
+        return cls(figures.direction.tolist(), figures.scope.tolist(), figures.signal.tolist(), figures.score.tolist(), figures.event.tolist())
+
+
+def _highlights(text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray, weight: float) -> tuple[Highlight, ...]:
+    """Phrases to characters; `start` is where the sentence begins in the text, `weight` that of the sentence in what the highlights add up to."""
+    if not phrases:
+        return ()
+    offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
+    found = []
+    for phrase in phrases:
+        first = start + int(offsets[phrase.first - first_token, 0])
+        last = start + int(offsets[phrase.last - 1 - first_token, 1])
+        signal = SIGNALS[phrase.signal]
+        value = _plain(share[phrase.first : phrase.last].sum() * weight)
+        found.append(Highlight(text[first:last], first, last, signal.name, signal.direction, STATUSES[phrase.status], value))
+    return tuple(found)
 
 
 def _plain(value: float) -> float:
@@ -254,12 +259,8 @@ def _plain(value: float) -> float:
     return float(value) + 0.0
 
 
-def _by_direction(probabilities: np.ndarray) -> dict[str, float]:
-    return {direction: float(value) for direction, value in zip(DIRECTIONS, probabilities, strict=True)}
-
-
-def _by_event(probabilities: np.ndarray) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(EVENTS, probabilities, strict=True)}
+def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return dict(zip(names, values, strict=True))
 
 
 def _interval(score: float, half_width: float) -> tuple[float, float]:

@@ -47,7 +47,7 @@ EVEN = Calibration(phrase_threshold=0.5, switch_cost=0.5)
 
 
 def phrases(tokens: TokenFigures, words: list[int], is_word: list[bool] | None = None, calibration: Calibration = EVEN) -> list[tuple[int, int, int]]:
-    found = find_phrases(tokens, np.array(words), np.array(is_word or [True] * len(words)), 0, len(words), calibration)
+    found = find_phrases(tokens, np.array(words), np.array(is_word or [True] * len(words)), np.array([0, len(words)]), calibration)[0]
     return [(p.first, p.last, p.signal) for p in found]
 
 
@@ -115,7 +115,7 @@ def test_decoding_is_the_best_sequence() -> None:
             return gain - sum(a != b for a, b in pairwise(path))
 
         best = max(product(range(3), repeat=4), key=quality)
-        assert label_words(signal, calibration).tolist() == [{0: -1, 1: ATTACK, 2: AGREE}[label] for label in best]
+        assert label_words(signal, np.array([0, 4]), calibration).tolist() == [{0: -1, 1: ATTACK, 2: AGREE}[label] for label in best]
 
 
 def test_the_threshold_weighs_no_phrase() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +64,7 @@ def read_raw(reader: Reader, items: Sequence[Item]) -> list[Reading]:
 def interpret(item: Item, reading: Reading, calibration: Calibration) -> ItemReading:
     """Turns what was read of an item into figures."""
     tokens = read_logits(reading.logits)
-    words, is_word = reading.words, reading.is_word
-    found = [find_phrases(tokens, words, is_word, int(first), int(last), calibration) for first, last in pairwise(reading.bounds)]
+    found = find_phrases(tokens, reading.words, reading.is_word, reading.bounds, calibration)
     flat = [phrase for phrases in found for phrase in phrases]
     figures = score_sentences(tokens, reading.bounds, flat, calibration)
     sentences = []

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +72,8 @@ class ReadText:
 def interpret(text: LabelledText, reading: Reading, calibration: Calibration) -> ReadText:
     """Network output to evidence and phrases; phrases don't depend on what is fitted here."""
     tokens = read_logits(reading.logits)
-    phrases = [
-        phrase
-        for first, last in pairwise(reading.bounds)
-        for phrase in find_phrases(tokens, reading.words, reading.is_word, int(first), int(last), calibration)
-    ]
-    return ReadText(text, tokens, reading.bounds, tuple(phrases))
+    found = find_phrases(tokens, reading.words, reading.is_word, reading.bounds, calibration)
+    return ReadText(text, tokens, reading.bounds, tuple(phrase for of_sentence in found for phrase in of_sentence))
 
 
 def read_all(texts: Sequence[LabelledText], folder: Path) -> tuple[list[ReadText], Calibration]:
