@@ -40,9 +40,9 @@ teacher lessons student: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 teacher: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
 
-# One of the two draws of names is asked about: the second would double the time.
+# One of the two draws of names is asked about, and no text that trains scope or events alone: more would double the time.
 lessons: $(VENV)/dev
-	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set name_draws=1 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set name_draws=1 --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
 
 student: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)

@@ -118,6 +118,34 @@ def test_decoding_is_the_best_sequence() -> None:
         assert label_words(signal, np.array([0, 4]), calibration).tolist() == [{0: -1, 1: ATTACK, 2: AGREE}[label] for label in best]
 
 
+def test_sentences_decoded_together_are_decoded_as_each_alone() -> None:
+    rng = np.random.default_rng(3)
+    lengths = [4, 1, 9, 2, 9]
+    signal = rng.dirichlet(np.full(17, 0.2), size=sum(lengths))[:, 1:]
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    together = label_words(signal, bounds, EVEN)
+    alone = [label_words(signal[a:b], np.array([0, b - a]), EVEN) for a, b in pairwise(bounds)]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    assert len(label_words(np.zeros((0, 16)), np.array([0]), EVEN)) == 0
+
+
+def test_phrases_keep_to_their_sentence() -> None:
+    """The last word of one sentence and the first of the next carry the same signal and the same number; between them stands an empty sentence."""
+    tokens = figures([(None, 0.0), (ATTACK, 0.9), (ATTACK, 0.9), (None, 0.0), (AGREE, 0.9)])
+    found = find_phrases(tokens, np.array([0, 1, 1, 2, 3]), np.ones(5, bool), np.array([0, 2, 2, 4, 5]), EVEN)
+    assert [[(p.first, p.last, p.signal) for p in of_sentence] for of_sentence in found] == [[(1, 2, ATTACK)], [], [(2, 3, ATTACK)], [(4, 5, AGREE)]]
+
+
+def test_sums_know_nothing_of_their_neighbours() -> None:
+    """To the last bit: a running total, subtracted, would carry the digits of what went before."""
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(40, 3)) * 1e6
+    small = rng.normal(size=(7, 3)) * 1e-6
+    alone = pool(np.abs(small), np.array([0, 0, 7, 7]))
+    behind = pool(np.abs(np.concatenate([values, small])), np.array([0, 40, 40, 47, 47]))
+    np.testing.assert_array_equal(alone, behind[1:])
+
+
 def test_the_threshold_weighs_no_phrase() -> None:
     tokens = figures([(ATTACK, 0.4)])
     assert phrases(tokens, [0]) == []

@@ -7,13 +7,17 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import escalation
 from escalation import Coverage, Highlight, Score, Scorer, SentenceScore, load
+from escalation.evidence import SentenceFigures
+from escalation.interpreting import cut_blocks, interpret
 from escalation.signals import SIGNAL_NAMES
+from escalation.text import split_sentences
 
 STORY = "The army attacked the border. The minister said it recalled the envoy! A measured response, it said.\n\nAttacks and a truce."
 
@@ -229,12 +233,24 @@ def test_events_say_what_a_coder_would_choose(tiny: Scorer) -> None:
     assert tiny.score("").events == {}
 
 
-def test_a_long_text_is_worked_out_in_blocks_to_the_same_figures(tiny: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = STORY * 5
-    whole = tiny.score(text)
-    monkeypatch.setattr("escalation.scorer.BLOCK", 3)
-    parts = tiny.score(text)
-    assert [dataclasses.replace(h, score=0.0) for h in parts.highlights] == [dataclasses.replace(h, score=0.0) for h in whole.highlights]
-    assert [h.score for h in parts.highlights] == pytest.approx([h.score for h in whole.highlights])
-    assert [s.probabilities for s in parts.sentences] == [pytest.approx(s.probabilities) for s in whole.sentences]
-    assert (parts.score, parts.events) == (pytest.approx(whole.score), pytest.approx(whole.events))
+def test_what_a_reading_says_is_the_same_in_any_block(tiny: Scorer) -> None:
+    texts = [
+        "Troops attacked the village. Envoys met.",
+        "Rain fell.",
+        "The army shelled a town. It was quiet. Talks went on. A truce was signed.",
+        "Prices rose.",
+    ]
+    spans = [split_sentences(text) for text in texts]
+    readings = tiny.read(list(zip(texts, spans, strict=True)))
+    whole = interpret(readings, tiny.calibration)
+    assert [len(found.phrases) for found in whole] == [2, 1, 4, 1]
+    for block in (1, 2, 3):
+        for found, expected in zip(interpret(readings, tiny.calibration, block=block), whole, strict=True):
+            assert found.phrases == expected.phrases
+            for item in dataclasses.fields(SentenceFigures):
+                np.testing.assert_array_equal(getattr(found.figures, item.name), getattr(expected.figures, item.name))
+
+
+def test_blocks_hold_all_sentences_once_and_in_order() -> None:
+    assert [[(s.number, s.first, s.last) for s in block] for block in cut_blocks([3, 1, 5], 4)] == [[(0, 0, 3), (1, 0, 1)], [(2, 0, 4)], [(2, 4, 5)]]
+    assert list(cut_blocks([], 4)) == []

@@ -30,7 +30,6 @@ from training.data import Dataset
 from training.distributed import Processes
 from training.export import load_network
 from training.journal import Journal
-from training.lessons import TAUGHT, name_of, save_lessons
 from training.network import cut_layers
 from training.optimizer import rate_factor
 
@@ -297,18 +296,6 @@ def test_wrong_options_end_with_a_message(encoder: Path, tmp_path: Path, capsys:
     assert run_command(encoder, tmp_path, "--set", "max_tokens=500") == 1
     assert "max_tokens is 500, but encoder" in capsys.readouterr().err
     assert read_pairs(["a=b=text"], "--column") == {"a=b": "text"}
-
-
-def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        train_module.Trainer(settings(encoder, lessons="nowhere"), dataset, tmp_path)
-    plain = train_module.Trainer(settings(encoder), dataset, tmp_path)
-    part = plain.batches(0)[0]
-    said = {name_of(u.text): np.ones((len(t.ids), TAUGHT), np.float32) for e in part[0] for u, t in zip(e.units, e.tokens, strict=True)}
-    save_lessons(said, tmp_path / "lessons.safetensors")
-    taught = train_module.Trainer(settings(encoder, lessons=str(tmp_path / "lessons.safetensors")), dataset, tmp_path)
-    assert plain.step(part, 0.0)["teacher"] == 0.0
-    assert taught.step(part, 0.0)["teacher"] > 0.0
 
 
 def test_nothing_to_train_on_is_said(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from escalation.signals import BY_NAME, DE_ESCALATION, ESCALATION, SIGNAL_INDEX,
 from training.config import SourceDraws
 from training.corpus.fill import fill
 from training.corpus.schema import ARTICLES, STANDOFF, Article, Phrase, Sentence, read_articles
-from training.corpus.standoff import StandoffUnit, read_units, to_sentence
+from training.corpus.standoff import StandoffUnit, read_unfit, read_units, to_sentence
 from training.sources import read_source
 from training.splits import choose_split, group, settle
 
@@ -176,8 +176,10 @@ def standoff_unit(label: StandoffUnit, text: str, **known: Any) -> Unit:
     return unit_from_sentence(sentence.text, sentence, sentence.phrases, **known)
 
 
-def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]]) -> list[tuple[str, str, str, tuple[Unit, ...], bool | None]]:
-    """Rows of the public corpora as `(source, id, split key, units, in scope)`; stand-off labels are put on where there are any."""
+def public_units(
+    corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]], unfit: frozenset[str]
+) -> list[tuple[str, str, str, tuple[Unit, ...], bool | None]]:
+    """Rows of the public corpora as `(source, id, split key, units, in scope)`; stand-off labels are put on where there are any, `unfit` rows are left out."""
     rows: list[tuple[str, str, str, tuple[Unit, ...], bool | None]] = []
 
     def labelled(corpus: str, row: dict[str, Any], **known: Any) -> tuple[Unit, ...]:
@@ -208,7 +210,7 @@ def public_units(corpora: Path, labels: dict[tuple[str, str], list[StandoffUnit]
         units = labelled("ag", row)
         if units:
             rows.append(("standoff", row["id"], f"standoff/{row['id']}", units, None))
-        elif row["topic"] != "world":
+        elif row["topic"] != "world" and row["id"] not in unfit:
             outside: dict[str, Any] = {"escalation": 0, "de_escalation": 0, "severity": 0, "in_scope": False}
             rows.append(("ag", row["id"], f"ag/{row['id']}", (Unit(row["title"], **outside), Unit(row["text"].strip(), **outside)), False))
     return rows
@@ -244,7 +246,7 @@ def load_dataset(corpora: Path | None, *, articles: Path = ARTICLES, standoff: P
         for label in read_units(standoff):
             if not label.second:
                 labels[label.corpus, label.row].append(label)
-        rows = public_units(corpora, labels)
+        rows = public_units(corpora, labels, read_unfit(standoff))
     texts = [" ".join(s.text for s in article.sentences) for article in written] + [" ".join(u.text for u in units) for *_, units, _ in rows]
     keys = [f"scenario/{article.scenario}" for article in written] + [key for _, _, key, _, _ in rows]
     shipped = len(texts)

@@ -1,7 +1,9 @@
 """Asks a larger model about what a smaller one will train on: python -m training.teach TEACHER_RUN CONFIG --corpora FOLDER --to FILE.safetensors
 
 CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher says of each token
-(`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). Stopped, the same command goes on from the last part saved.
+(`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). `--set` asks about less than the student will see: `name_draws=1` about
+the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on from the last part
+saved.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from escalation.reading import read
-from training.config import Config, build, read_config
+from training.config import Config, build, override, read_config
 from training.data import Dataset, Item
 from training.export import load_network
 from training.lessons import Lessons, load_lessons, name_of, save_lessons
@@ -69,9 +71,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="the student's configuration")
     parser.add_argument("--corpora", type=Path, help="folder with the public corpora, as the student will be given")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="safetensors file to write, or to go on with")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="overrides a value of CONFIG")
     args = parser.parse_args(argv)
     try:
-        student = read_config(args.config)
+        student = override(read_config(args.config), args.set)
         teacher: Config = build(Config, json.loads((args.run / "config.json").read_text(encoding="utf-8")), str(args.run))
         said = load_lessons(args.to) if args.to.is_file() else Lessons()
         items = items_to_ask(open_dataset(student, args.corpora), student, said)

@@ -19,6 +19,7 @@ from training.corpus.markup import LETTERS, MarkupError, parse_tag
 from training.corpus.schema import Phrase, Sentence
 from training.corpus.validate import sentence_problems
 
+OUTSIDE = "ag-scope.json"
 LINE = re.compile(r"(\S+)\s*\|\s*([EDMNX])\s+([+-]?\d+)\s*\|(.*)$")
 
 
@@ -130,6 +131,16 @@ def write_units(units: list[StandoffUnit], path: Path) -> None:
             del record["second"]
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_unfit(folder: Path) -> frozenset[str]:
+    """Ids of texts from AG's sections business, sport and science that do not stand for what is out of scope: a reader found them in scope (codebook
+    section 2), or couldn't tell. None where the folder has no such list."""
+    path = folder / OUTSIDE
+    if not path.is_file():
+        return frozenset()
+    lists: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return frozenset(row for rows in lists.values() for row in rows)
 
 
 def to_sentence(unit: StandoffUnit, text: str) -> Sentence:

@@ -1,0 +1,118 @@
+"""Lessons: what a teacher is asked about, what is kept of its answer, and how it trains a student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_training import make_dataset, settings, train, write_encoder
+
+from training import teach
+from training import train as train_module
+from training.config import Config, to_toml
+from training.data import Dataset
+from training.export import load_network
+from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
+from training.network import load_tokenizer
+from training.reader import NetworkReader
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return make_dataset()
+
+
+@pytest.fixture(scope="module")
+def teacher(encoder: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(settings(encoder, epochs=1), dataset, tmp_path_factory.mktemp("teacher"))
+
+
+def texts_of(dataset: Dataset, epochs: int, name_draws: int, config: Config) -> set[str]:
+    return {unit.text for epoch in range(epochs) for item in dataset.draw(config.sources, config.seed, epoch, name_draws=name_draws) for unit in item.units}
+
+
+def test_the_command_asks_about_what_the_student_will_see(encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset()
+    monkeypatch.setattr(teach, "open_dataset", lambda config, corpora: dataset)
+    student = settings(encoder, epochs=4, name_draws=2)
+    (tmp_path / "student.toml").write_text(to_toml(student, {}))
+    path = tmp_path / "lessons.safetensors"
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(path)]) == 0
+    first, both = texts_of(dataset, 4, 1, student), texts_of(dataset, 4, 2, student)
+    assert first < both
+    said = load_lessons(path)
+    assert {text for text in both if said.get(text) is not None} == first
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--to", str(path)]) == 0  # the second draw is added to the first
+    assert len(load_lessons(path)) == len(both)
+
+
+def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path) -> None:
+    config = settings(encoder, name_draws=1)
+    tokenizer, special = load_tokenizer(str(encoder))
+    reader = NetworkReader(load_network(teacher, config), tokenizer, special, config.max_tokens)
+    said = Lessons()
+    items = teach.items_to_ask(dataset, config, said)
+    teach.teach(reader, items, said, tmp_path / "lessons.safetensors")
+    kept = load_lessons(tmp_path / "lessons.safetensors").get(items[0].units[0].text)
+    assert kept is not None
+    (ids,) = (t.ids for t in reader.tokenize([items[0].units[0].text]))
+    assert kept.shape == (len(ids), TAUGHT)
+    assert teach.items_to_ask(dataset, config, said) == []
+
+
+def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(encoder, name_draws=1)
+    tokenizer, special = load_tokenizer(str(encoder))
+    reader = NetworkReader(load_network(teacher, config), tokenizer, special, config.max_tokens)
+    monkeypatch.setattr(teach, "BATCH", 4)
+    monkeypatch.setattr(teach, "PART", 1)
+    whole = Lessons()
+    teach.teach(reader, teach.items_to_ask(dataset, config, whole), whole, tmp_path / "whole.safetensors")
+
+    path, read, calls = tmp_path / "broken.safetensors", teach.read, []
+
+    def stops(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(*args)
+
+    monkeypatch.setattr(teach, "read", stops)
+    with pytest.raises(KeyboardInterrupt):
+        teach.teach(reader, teach.items_to_ask(dataset, config, Lessons()), Lessons(), path)
+    said = load_lessons(path)
+    assert 0 < len(said) < len(whole)
+    teach.teach(reader, teach.items_to_ask(dataset, config, said), said, path)
+    found, expected = load_lessons(path).to_dict(), whole.to_dict()
+    assert found.keys() == expected.keys()
+    for name, logits in expected.items():
+        np.testing.assert_array_equal(found[name], logits)
+
+
+def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "student.toml").write_text(to_toml(settings(encoder), {}))
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "name_draws is 0" in capsys.readouterr().err
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "name_drawz=1", "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "name_draws" in capsys.readouterr().err
+    assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train_module.Trainer(settings(encoder, lessons="nowhere"), dataset, tmp_path)
+    plain = train_module.Trainer(settings(encoder), dataset, tmp_path)
+    part = plain.batches(0)[0]
+    said = {name_of(u.text): np.ones((len(t.ids), TAUGHT), np.float32) for e in part[0] for u, t in zip(e.units, e.tokens, strict=True)}
+    save_lessons(said, tmp_path / "lessons.safetensors")
+    taught = train_module.Trainer(settings(encoder, lessons=str(tmp_path / "lessons.safetensors")), dataset, tmp_path)
+    assert plain.step(part, 0.0)["teacher"] == 0.0
+    assert taught.step(part, 0.0)["teacher"] > 0.0
