@@ -9,16 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
+from escalation.assembling import assemble
 from escalation.calibration import Calibration
-from escalation.evidence import ArticleFigures, Phrase, choose_label, score_article
-from escalation.interpreting import Interpreted, interpret
+from escalation.interpreting import interpret
 from escalation.language import detect_language
 from escalation.model import Model, find_model
 from escalation.reading import Reading, read
-from escalation.result import Coverage, Highlight, Score, SentenceScore
-from escalation.signals import DIRECTIONS, EVENTS, SIGNAL_NAMES, SIGNALS, STATUSES
+from escalation.result import Coverage, Score
+from escalation.signals import DIRECTIONS, SIGNAL_NAMES
 from escalation.text import split_sentences
 
 DEFAULT_MODEL = "newswire-en"
@@ -63,6 +61,7 @@ class Scorer:
         self._model = model
         self._calibration = model.config.calibration
         self._name = f"{model.config.name} {model.config.version}"
+        self._assemble = functools.partial(assemble, calibration=self._calibration, model=self._name)
 
     @property
     def name(self) -> str:
@@ -149,7 +148,7 @@ class Scorer:
         """Figures of the texts that were read; the others get their neutral result."""
         read = iter(zip(batch.readings, interpret(batch.readings, self._calibration), strict=True))
         return [
-            self._figures(text, found, *next(read)) if found else self._unread(text, language)
+            self._assemble(text, found, *next(read)) if found else self._unread(text, language)
             for text, found, language in zip(batch.texts, batch.spans, batch.languages, strict=True)
         ]
 
@@ -174,98 +173,8 @@ class Scorer:
 
     def figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
         """Evidence to figures for one text, its sentences `spans` and what `read` gave of it."""
-        return self._figures(text, spans, reading, *interpret([reading], self._calibration))
-
-    def _figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading, interpreted: Interpreted) -> Score:
-        """Assembles the result of a text from what was made of its reading."""
-        article = score_article(interpreted.figures, self._calibration)
-        parts = _Parts.of(interpreted)
-        scored = tuple(self._sentence(text, span, index, reading, interpreted, parts) for index, span in enumerate(spans))
-        share = interpreted.figures.share
-        highlights = tuple(
-            highlight
-            for index, span in enumerate(spans)
-            if interpreted.phrases[index]
-            for highlight in _highlights(text, span[0], index, reading, interpreted.phrases[index], share, float(article.weight[index]))
-        )
-        return self._article(text, article, interpreted, scored, highlights, reading)
-
-    def _article(
-        self,
-        text: str,
-        article: ArticleFigures,
-        interpreted: Interpreted,
-        scored: tuple[SentenceScore, ...],
-        highlights: tuple[Highlight, ...],
-        reading: Reading,
-    ) -> Score:
-        """Assembles the result of an article."""
-        in_scope = article.scope >= self._calibration.scope_threshold
-        n_tokens = int(reading.bounds[-1])
-        return Score(
-            text, _plain(article.score), choose_label(article.direction, self._calibration.article_thresholds, in_scope=in_scope),
-            _named(DIRECTIONS, article.direction.tolist()), _interval(article.score, self._calibration.article_interval), in_scope,
-            _named(SIGNAL_NAMES, interpreted.figures.signal.max(axis=0).tolist()), highlights, scored,
-            Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), self._name, _named(EVENTS, article.event.tolist()),
-        )  # fmt: skip
-
-    def _sentence(self, text: str, span: tuple[int, int], index: int, reading: Reading, interpreted: Interpreted, parts: _Parts) -> SentenceScore:
-        """Assembles the result of a sentence."""
-        in_scope = parts.scope[index] >= self._calibration.scope_threshold
-        n_tokens = len(reading.tokens[index].ids)
-        length = span[1] - span[0]
-        return SentenceScore(
-            text[span[0] : span[1]], span[0], span[1], _plain(parts.score[index]),
-            choose_label(parts.direction[index], self._calibration.sentence_thresholds, in_scope=in_scope),
-            _named(DIRECTIONS, parts.direction[index]), _interval(parts.score[index], self._calibration.sentence_interval), in_scope,
-            _named(SIGNAL_NAMES, parts.signal[index]), _highlights(text, span[0], index, reading, interpreted.phrases[index], interpreted.figures.share, 1.0),
-            Coverage(length, length, n_tokens, n_tokens), _named(EVENTS, parts.event[index]),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Figures of the sentences as plain lists: taken out of the arrays all at once, not number by number."""
-
-    direction: list[list[float]]
-    scope: list[float]
-    signal: list[list[float]]
-    score: list[float]
-    event: list[list[float]]
-
-    @classmethod
-    def of(cls, interpreted: Interpreted) -> _Parts:
-        figures = interpreted.figures
-        return cls(figures.direction.tolist(), figures.scope.tolist(), figures.signal.tolist(), figures.score.tolist(), figures.event.tolist())
-
-
-def _highlights(text: str, start: int, index: int, reading: Reading, phrases: Sequence[Phrase], share: np.ndarray, weight: float) -> tuple[Highlight, ...]:
-    """Phrases to characters; `start` is where the sentence begins in the text, `weight` that of the sentence in what the highlights add up to."""
-    if not phrases:
-        return ()
-    offsets, first_token = reading.tokens[index].offsets, int(reading.bounds[index])
-    found = []
-    for phrase in phrases:
-        first = start + int(offsets[phrase.first - first_token, 0])
-        last = start + int(offsets[phrase.last - 1 - first_token, 1])
-        signal = SIGNALS[phrase.signal]
-        value = _plain(share[phrase.first : phrase.last].sum() * weight)
-        found.append(Highlight(text[first:last], first, last, signal.name, signal.direction, STATUSES[phrase.status], value))
-    return tuple(found)
-
-
-def _plain(value: float) -> float:
-    """A Python float; minus zero becomes zero."""
-    return float(value) + 0.0
-
-
-def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
-    return dict(zip(names, values, strict=True))
-
-
-def _interval(score: float, half_width: float) -> tuple[float, float]:
-    """The interval around a score, within the scale."""
-    return max(-1.0, float(score) - half_width), min(1.0, float(score) + half_width)
+        (found,) = interpret([reading], self._calibration)
+        return self._assemble(text, spans, reading, found)
 
 
 def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu") -> Scorer:

@@ -191,7 +191,9 @@ def test_the_corpus_is_valid_and_as_large_as_promised() -> None:
 
 NEWSWIRE = (
     "crises", "armed-groups", "truces", "factuality", "restraint-and-headlines", "diplomacy", "domestic-unrest", "look-alikes",
-    "newswire-long", "signals", "voices", "direction-pairs", "group-background",
+    "newswire-long", "signals", "voices", "direction-pairs", "group-background", "restraint-in-words", "restraint-in-deeds", "holding-back",
+    "fact-and-rumour", "no-and-not", "might-and-was", "said-and-meant", "headlines-and-leads", "both-ways", "told-otherwise", "plain-acts", "who-they-are",
+    "crisis-stories", "other-papers", "other-sections",
 )  # fmt: skip
 
 
