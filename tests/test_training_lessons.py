@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from tiny_training import make_dataset, settings, train, write_encoder
 
 from training import teach
 from training import train as train_module
-from training.config import Config, to_toml
+from training.config import Config, override, to_toml
 from training.data import Dataset
 from training.export import load_network
 from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
@@ -116,3 +118,20 @@ def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_pat
     taught = train_module.Trainer(settings(encoder, lessons=str(tmp_path / "lessons.safetensors")), dataset, tmp_path)
     assert plain.step(part, 0.0)["teacher"] == 0.0
     assert taught.step(part, 0.0)["teacher"] > 0.0
+
+
+def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
+    """The commands as make would give them; with a tiny encoder the steps themselves are run by the tests of each."""
+    steps = ["teacher", "lessons", "student", "CORPORA=corpora", "TEACHER=large"]
+    made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True)
+    commands = [line.split()[2:] for line in made.stdout.splitlines() if " -m training." in line]
+    assert [command[0] for command in commands] == ["training.train", "training.teach", "training.train", "training.export"]
+    first, second, third, last = (command[1:] for command in commands)
+    teacher = train_module.choose_config(train_module.make_parser().parse_args([*first[:-1], str(ROOT)]))
+    student = train_module.choose_config(train_module.make_parser().parse_args([*third[:-1], str(ROOT)]))
+    assert teacher.encoder == "large"
+    assert second[0] == f"runs/{teacher.name}"
+    assert second[second.index("--to") + 1] == student.lessons
+    asked = override(student, [second[place + 1] for place, word in enumerate(second) if word == "--set"])
+    assert 0 < asked.name_draws <= student.name_draws
+    assert (last[0], last[last.index("--to") + 1]) == (f"runs/{student.name}", f"models/{student.name}")
