@@ -38,6 +38,7 @@ DOUBT = 0.5  # half a token's worth of "nothing was said" in the denominator of 
 UNCOUNTED = tuple(STATUS_INDEX[status] for status in ("historical", "figurative"))  # seen, not counted (codebook section 3)
 TINY = 1e-6
 FLOOR = 1e-4  # a word's probabilities count as at least this in the decoding: no single word can forbid a phrase
+MANY = 4  # sentences from which decoding them side by side is faster than one by one
 SILENCE = 0.05  # where no token reaches this there is no phrase: saves decoding most sentences
 
 
@@ -122,8 +123,7 @@ def label_words(signal: Array, bounds: NDArray[np.int64], calibration: Calibrati
     """The likeliest sequence of labels of each sentence's words, `(n_words,)`, −1 for no phrase.
 
     Viterbi decoding (Viterbi 1967) with log probabilities as emissions and one cost for every change of label, so that a phrase is not broken up by a
-    word that is in doubt. `phrase_threshold` weighs "no phrase" by its odds; at 0.5 it is as good as any signal. All sentences take their first word, then
-    their second, and so on: as many steps as the longest has words.
+    word that is in doubt. `phrase_threshold` weighs "no phrase" by its odds; at 0.5 it is as good as any signal.
 
     Args:
         signal: `(n_words, 16)` probability of belonging to a phrase of each signal, sentence after sentence.
@@ -135,27 +135,50 @@ def label_words(signal: Array, bounds: NDArray[np.int64], calibration: Calibrati
     active = np.flatnonzero(np.concatenate([[True], signal.max(axis=0, initial=0.0) > FLOOR]))
     emission = np.log(np.maximum(np.concatenate([none, signal], axis=1)[:, active], FLOOR))
     emission[:, 0] += np.log(calibration.phrase_threshold / (1.0 - calibration.phrase_threshold))
+    if len(bounds) - 1 < MANY:
+        paths = [_decode_one(emission[first:last].tolist(), calibration.switch_cost) for first, last in pairwise(bounds)]
+        return active[[label for path in paths for label in path]] - 1
+    return active[_decode_many(emission, bounds, calibration.switch_cost)] - 1
+
+
+def _decode_one(rows: list[list[float]], cost: float) -> list[int]:
+    """The best path through `(n_words, n_labels)` gains: plain lists, faster for a sentence or two than arrays of a handful of numbers."""
+    labels = range(len(rows[0]))
+    total, came_from = rows[0], []
+    for row in rows[1:]:
+        best = max(labels, key=total.__getitem__)
+        changed = total[best] - cost
+        came_from.append([label if total[label] >= changed else best for label in labels])
+        total = [max(before, changed) + now for before, now in zip(total, row, strict=True)]
+    path = [max(labels, key=total.__getitem__)]
+    for sources in reversed(came_from):
+        path.append(sources[path[-1]])
+    return path[::-1]
+
+
+def _decode_many(emission: Array, bounds: NDArray[np.int64], cost: float) -> NDArray[np.int64]:
+    """The same for sentences side by side, `(n_words,)`: all take their first word, then their second, and so on; as many steps as the longest has words."""
     lengths = np.diff(bounds)
     order = np.argsort(-lengths, kind="stable")  # longest first: those that still have a word are always the first ones
     starts = bounds[:-1][order]
-    going_on = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)), side="left")  # how many have a word at each step
-    total, rows, labels = emission[starts], np.arange(len(starts)), np.arange(len(active))
+    going_on = np.searchsorted(-lengths[order], -np.arange(lengths.max()), side="left")  # how many have a word at each step
+    total, rows, labels = emission[starts], np.arange(len(starts)), np.arange(emission.shape[1])
     came_from = []
     for step, count in enumerate(going_on[1:], 1):
         before = total[:count]
         best = before.argmax(axis=1)
-        changed = before[rows[:count], best][:, None] - calibration.switch_cost
+        changed = before[rows[:count], best][:, None] - cost
         came_from.append(np.where(before >= changed, labels, best[:, None]))
         total[:count] = np.maximum(before, changed) + emission[starts[:count] + step]
     label = total.argmax(axis=1)
-    path = np.empty(len(signal), np.int64)
+    path = np.empty(len(emission), np.int64)
     path[starts + lengths[order] - 1] = label
     for step in range(len(came_from), 0, -1):
         sources = came_from[step - 1]
         count = len(sources)
         label[:count] = sources[rows[:count], label[:count]]
         path[starts[:count] + step - 1] = label[:count]
-    return active[path] - 1
+    return path
 
 
 def find_phrases(
@@ -238,7 +261,7 @@ def read_events(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array) 
     """
     if tokens.event.shape[1]:
         return _softmax(segment_sum(tokens.event, bounds) / np.maximum(np.diff(bounds), 1)[:, None])
-    shares = signal[:, EVENT_SIGNALS] + TINY
+    shares = np.take(signal, EVENT_SIGNALS, axis=1) + TINY  # row by row in memory, as an index would not leave it: the order of the sums must not depend on n
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 

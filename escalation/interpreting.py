@@ -9,7 +9,7 @@ from escalation.calibration import Calibration
 from escalation.evidence import Phrase, SentenceFigures, cut_figures, find_phrases, join_figures, read_logits, score_sentences
 from escalation.reading import Reading, join
 
-BLOCK = 1024  # sentences whose evidence is worked out at once: a book needs no more memory for it than a long article
+BLOCK = 1024  # sentences whose evidence is worked out at once: a book of ordinary sentences needs no more memory for it than a long article
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,12 @@ def interpret(readings: Sequence[Reading], calibration: Calibration, *, block: i
         readings: at least one sentence each.
         calibration: the model's.
         block: sentences worked out at once, at least 1.
+
+    Raises:
+        ValueError: `block` is below 1.
     """
+    if block < 1:
+        raise ValueError(f"block must be at least 1, got {block}")
     phrases: list[list[list[Phrase]]] = [[] for _ in readings]
     figures: list[list[SentenceFigures]] = [[] for _ in readings]
     for stretches in cut_blocks([len(reading.sentences) for reading in readings], block):

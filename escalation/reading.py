@@ -57,8 +57,8 @@ class Reading:
         """`(n_tokens,)` whether a token holds a letter or a digit."""
         text = "".join(self.sentences)
         seen = np.concatenate([[0], np.cumsum(np.fromiter(map(str.isalnum, text), np.int64, len(text)))])  # letters and digits before each character
-        begins = np.cumsum([0, *map(len, self.sentences[:-1])])
-        offsets = np.concatenate([np.zeros((0, 2), np.int64), *(tokens.offsets + begin for tokens, begin in zip(self.tokens, begins, strict=False))])
+        begins = np.cumsum([0, *map(len, self.sentences)])[:-1]
+        offsets = np.concatenate([np.zeros((0, 2), np.int64), *(tokens.offsets + begin for tokens, begin in zip(self.tokens, begins, strict=True))])
         known: NDArray[np.bool_] = seen[offsets[:, 1]] > seen[offsets[:, 0]]
         return known
 

@@ -172,7 +172,7 @@ class Scorer:
         )  # fmt: skip
 
     def figures(self, text: str, spans: Sequence[tuple[int, int]], reading: Reading) -> Score:
-        """Evidence to figures for one text, its sentences `spans` and what `read` gave of it."""
+        """Evidence to figures for one text, its sentences `spans` (at least one) and what `read` gave of it."""
         (found,) = interpret([reading], self._calibration)
         return self._assemble(text, spans, reading, found)
 

@@ -20,7 +20,7 @@ from training.corpus.hub import sentence_rows, to_datasets
 from training.corpus.markup import parse_articles
 from training.corpus.reader import labelled_score
 from training.corpus.schema import ADJUDICATION, ARTICLES, SECOND, STANDOFF, Article, Phrase, Sentence, read_articles
-from training.corpus.standoff import StandoffPhrase, StandoffUnit, read_units, to_sentence, write_units
+from training.corpus.standoff import StandoffPhrase, StandoffUnit, read_unfit, read_units, to_sentence, write_units
 from training.corpus.validate import article_problems, sentence_problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 from training.invariance import measure_spread
@@ -129,6 +129,15 @@ def test_gold_agreement_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     found, differing = gold.compare_with_gold(Path("unused"), standoff=tmp_path)
     assert found == gold.GoldAgreement(4, 3 / 4, 2 / 3, 1 / 3, 1 / 3)
     assert differing == ["r3"]
+
+
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="the public corpora are not part of the project")
+def test_the_texts_said_to_be_in_scope_are_there() -> None:
+    sections = {row["id"]: row["topic"] for row in read_source("ag", CORPORA)}
+    unfit = read_unfit(STANDOFF)
+    assert len(unfit) == 106
+    assert {sections.get(row) for row in unfit} == {"business", "science", "sports"}
+    assert not unfit & {unit.row for unit in read_units(STANDOFF) if unit.corpus == "ag"}
 
 
 @pytest.mark.skipif(not CORPORA.is_dir(), reason="the public corpora are not part of the project")

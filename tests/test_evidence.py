@@ -12,6 +12,7 @@ from escalation.calibration import Calibration, logistic, logit, sigmoid
 from escalation.evidence import (
     DOUBT,
     EVENT_LOGITS,
+    MANY,
     N_LOGITS,
     SIGNAL_LOGITS,
     Phrase,
@@ -123,6 +124,7 @@ def test_sentences_decoded_together_are_decoded_as_each_alone() -> None:
     lengths = [4, 1, 9, 2, 9]
     signal = rng.dirichlet(np.full(17, 0.2), size=sum(lengths))[:, 1:]
     bounds = np.concatenate([[0], np.cumsum(lengths)])
+    assert len(lengths) >= MANY  # so that they are decoded side by side
     together = label_words(signal, bounds, EVEN)
     alone = [label_words(signal[a:b], np.array([0, b - a]), EVEN) for a, b in pairwise(bounds)]
     np.testing.assert_array_equal(together, np.concatenate(alone))
@@ -144,6 +146,16 @@ def test_sums_know_nothing_of_their_neighbours() -> None:
     alone = pool(np.abs(small), np.array([0, 0, 7, 7]))
     behind = pool(np.abs(np.concatenate([values, small])), np.array([0, 40, 40, 47, 47]))
     np.testing.assert_array_equal(alone, behind[1:])
+
+
+def test_events_told_by_signals_know_nothing_of_their_neighbours() -> None:
+    """A model whose logits end before the events."""
+    logits = np.random.default_rng(5).normal(size=(60, EVENT_LOGITS.start)).astype(np.float32)
+    bounds = np.arange(0, 61, 3)
+    together = score_sentences(read_logits(logits), bounds, [], Calibration()).event
+    for index, (first, last) in enumerate(pairwise(bounds)):
+        alone = score_sentences(read_logits(logits[first:last]), np.array([0, 3]), [], Calibration()).event
+        np.testing.assert_array_equal(alone[0], together[index])
 
 
 def test_the_threshold_weighs_no_phrase() -> None:

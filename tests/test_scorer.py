@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import escalation
 from escalation import Coverage, Highlight, Score, Scorer, SentenceScore, load
-from escalation.evidence import SentenceFigures
+from escalation.calibration import Calibration
+from escalation.evidence import SentenceFigures, TokenFigures, score_sentences
 from escalation.interpreting import cut_blocks, interpret
+from escalation.reading import join
 from escalation.signals import SIGNAL_NAMES
 from escalation.text import split_sentences
 
@@ -57,6 +60,7 @@ def test_highlight_shares_add_up_to_the_score(tiny: Scorer, text: str) -> None:
         assert sum(h.score for h in sentence.highlights) == pytest.approx(sentence.score, abs=1e-9)
 
 
+@settings(deadline=None)  # how long an example takes is the machine's affair
 @given(st.text(alphabet=st.sampled_from('truce atkd.\n\r"😀é\u0301\u200bA'), max_size=200) | st.sampled_from(["ATTACKED truce", "«attacked» truce…"]))
 def test_offsets_are_exact_whatever_the_text(tiny: Scorer, text: str) -> None:
     result = tiny.score(text)
@@ -254,3 +258,29 @@ def test_what_a_reading_says_is_the_same_in_any_block(tiny: Scorer) -> None:
 def test_blocks_hold_all_sentences_once_and_in_order() -> None:
     assert [[(s.number, s.first, s.last) for s in block] for block in cut_blocks([3, 1, 5], 4)] == [[(0, 0, 3), (1, 0, 1)], [(2, 0, 4)], [(2, 4, 5)]]
     assert list(cut_blocks([], 4)) == []
+    with pytest.raises(ValueError, match="block must be at least 1"):
+        interpret([], Calibration(), block=0)
+
+
+def test_a_long_text_is_worked_out_block_by_block(tiny: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that memory for its evidence does not grow with it."""
+    seen: list[int] = []
+
+    def watch(tokens: TokenFigures, bounds: NDArray[np.int64], *rest: object) -> SentenceFigures:
+        seen.append(len(bounds) - 1)
+        return score_sentences(tokens, bounds, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("escalation.interpreting.score_sentences", watch)
+    result = tiny.score("The army said it.\n" * 2500)
+    assert len(result.sentences) == 2500
+    assert seen == [1024, 1024, 452]
+
+
+def test_what_is_a_word_is_told_sentence_by_sentence(tiny: Scorer) -> None:
+    whole = join([*tiny.read([(", a", [(0, 3)])]), *tiny.read([("b . it", [(0, 3), (4, 6)])])])
+    assert whole.is_word.tolist() == [False, True, True, False, True]
+    assert whole.bounds.tolist() == [0, 2, 4, 5]
+    rest = whole.part(1, 3)
+    assert (rest.sentences, rest.bounds.tolist(), rest.is_word.tolist()) == (("b .", "it"), [0, 2, 3], [True, False, True])
+    np.testing.assert_array_equal(rest.logits, whole.logits[2:])
+    assert whole.part(1, 1).is_word.tolist() == []

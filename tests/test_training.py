@@ -346,3 +346,22 @@ def test_calibration_by_hand() -> None:
     assert intercept == pytest.approx(0, abs=0.1)
     with pytest.raises(ValueError, match="both kinds"):
         fit_logistic(np.zeros((3, 1)), np.array([1, 1, 1]))
+
+
+def test_texts_that_are_not_outside_the_scope_do_not_stand_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AG's sections business, sport and science, but for what a reader found in scope or couldn't tell."""
+    rows = [
+        {"id": f"ag-{n}", "topic": topic, "title": f"Title {n}", "text": f"Text {n}."} for n, topic in enumerate(["sports", "business", "science", "world"])
+    ]
+    monkeypatch.setattr("training.data.read_source", lambda name, corpora: rows if name == "ag" else [])
+    (tmp_path / "articles").mkdir()
+    (tmp_path / "standoff").mkdir()
+
+    def outside() -> set[str]:
+        found = load_dataset(tmp_path, articles=tmp_path / "articles", standoff=tmp_path / "standoff")
+        assert all(item.in_scope is False for item in found.items)
+        return {item.id for item in found.items}
+
+    assert outside() == {"ag-0", "ag-1", "ag-2"}
+    (tmp_path / "standoff" / "ag-scope.json").write_text('{"in_scope": ["ag-1"], "borderline": ["ag-2"]}')
+    assert outside() == {"ag-0"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 from conftest import ROOT
 from tiny_training import make_dataset, settings, train, write_encoder
 
+from escalation.reading import read
 from training import teach
 from training import train as train_module
 from training.config import Config, override, to_toml
-from training.data import Dataset
+from training.data import Dataset, Item
 from training.export import load_network
 from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
@@ -55,6 +58,30 @@ def test_the_command_asks_about_what_the_student_will_see(encoder: Path, teacher
     assert len(load_lessons(path)) == len(both)
 
 
+def test_another_teachers_answers_are_not_added_to(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "student.toml").write_text(to_toml(settings(encoder, name_draws=1), {}))
+    path = tmp_path / "lessons.safetensors"
+    save_lessons({name_of("The army said it."): np.ones((5, TAUGHT), np.float32)}, path, teacher="another")
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--to", str(path)]) == 1
+    assert "another teacher" in capsys.readouterr().err
+    assert len(load_lessons(path)) == 1
+
+
+def test_every_draw_of_an_article_is_asked_about(dataset: Dataset, encoder: Path) -> None:
+    """Its first sentence may have no slot, and so be the same in all of them."""
+    config = settings(encoder, epochs=2, name_draws=2)
+    slotless = next(item for item in dataset.draw(config.sources, config.seed, 0, name_draws=2) if len(item.units) > 1)
+    other = dataclasses.replace(slotless, units=(slotless.units[0], dataclasses.replace(slotless.units[1], text="Another name, it said .")))
+    drawn = iter([[slotless], [other]])
+
+    class Fixed:
+        def draw(self, *args: object, **options: object) -> list[Item]:
+            return next(drawn)
+
+    asked = teach.items_to_ask(Fixed(), config, Lessons())  # type: ignore[arg-type]
+    assert {item.units[1].text for item in asked} == {slotless.units[1].text, other.units[1].text}
+
+
 def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path) -> None:
     config = settings(encoder, name_draws=1)
     tokenizer, special = load_tokenizer(str(encoder))
@@ -62,10 +89,12 @@ def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, datas
     said = Lessons()
     items = teach.items_to_ask(dataset, config, said)
     teach.teach(reader, items, said, tmp_path / "lessons.safetensors")
-    kept = load_lessons(tmp_path / "lessons.safetensors").get(items[0].units[0].text)
-    assert kept is not None
-    (ids,) = (t.ids for t in reader.tokenize([items[0].units[0].text]))
-    assert kept.shape == (len(ids), TAUGHT)
+    kept = load_lessons(tmp_path / "lessons.safetensors")
+    for item in items[:5]:
+        (reading,) = read(reader, [[unit.text for unit in item.units]])
+        assert reading.logits.any()
+        for unit, (first, last) in zip(item.units, pairwise(reading.bounds), strict=True):
+            np.testing.assert_allclose(kept.get(unit.text), reading.logits[first:last, :TAUGHT], rtol=1e-3, atol=1e-3)
     assert teach.items_to_ask(dataset, config, said) == []
 
 
@@ -124,6 +153,8 @@ def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
     """The commands as make would give them; with a tiny encoder the steps themselves are run by the tests of each."""
     steps = ["teacher", "lessons", "student", "CORPORA=corpora", "TEACHER=large"]
     made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True)
+    whole = subprocess.run(["make", "--dry-run", "train"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert whole.index("runs/lessons.safetensors") < whole.index("training.export") < whole.index("escalation evaluate")
     commands = [line.split()[2:] for line in made.stdout.splitlines() if " -m training." in line]
     assert [command[0] for command in commands] == ["training.train", "training.teach", "training.train", "training.export"]
     first, second, third, last = (command[1:] for command in commands)

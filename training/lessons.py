@@ -25,8 +25,10 @@ def name_of(text: str) -> str:
 class Lessons:
     """A teacher's logits, `(n_tokens, TAUGHT)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
 
-    def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None) -> None:
+    def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None, *, teacher: str = "") -> None:
+        """`teacher` is the SHA-256 of its weights; empty where it is not known."""
         self._said = dict(said or {})
+        self.teacher = teacher
 
     def __len__(self) -> int:
         return len(self._said)
@@ -45,14 +47,16 @@ class Lessons:
         return dict(self._said)
 
 
-def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path) -> None:
-    """Writes lessons as safetensors: one table of logits, and where each sentence's rows stand in it."""
+def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path, *, teacher: str = "") -> None:
+    """Writes lessons as safetensors: one table of logits, where each sentence's rows stand in it, and whose they are."""
     places, start = {}, 0
     for name, logits in said.items():
         places[name] = (start, len(logits))
         start += len(logits)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"logits": np.concatenate([np.zeros((0, TAUGHT), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places)})
+    save_file(
+        {"logits": np.concatenate([np.zeros((0, TAUGHT), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places), "teacher": teacher}
+    )
 
 
 def load_lessons(path: Path) -> Lessons:
@@ -64,6 +68,7 @@ def load_lessons(path: Path) -> Lessons:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; make it with python -m training.teach")
     with safe_open(path, framework="numpy") as file:
-        places = json.loads(file.metadata()["places"])
+        metadata = file.metadata()
+        places = json.loads(metadata["places"])
         logits = file.get_tensor("logits")[:, :TAUGHT]
-    return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()})
+    return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()}, teacher=metadata.get("teacher", ""))

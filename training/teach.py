@@ -3,12 +3,13 @@
 CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher says of each token
 (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). `--set` asks about less than the student will see: `name_draws=1` about
 the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on from the last part
-saved.
+saved; answers of another teacher in FILE are refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from escalation.reading import read
+from training.checkpoint import BEST
 from training.config import Config, build, override, read_config
 from training.data import Dataset, Item
 from training.export import load_network
@@ -39,10 +41,10 @@ def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
     """
     if not config.name_draws:
         raise ValueError("name_draws is 0: every epoch has new names, and a teacher can't be asked about all of them; set it to 1 or more")
-    found: dict[tuple[str, str], Item] = {}
+    found: dict[tuple[str, ...], Item] = {}
     for epoch in range(config.epochs):
         for item in dataset.draw(config.sources, config.seed, epoch, name_draws=config.name_draws):
-            found.setdefault((item.id, item.units[0].text), item)
+            found.setdefault((item.id, *(unit.text for unit in item.units)), item)
     new = [item for item in found.values() if any(said.get(unit.text) is None for unit in item.units)]
     return sorted(new, key=lambda item: sum(len(unit.text) for unit in item.units))
 
@@ -52,7 +54,7 @@ def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Pat
 
     def save() -> None:
         part = path.with_suffix(".part")
-        save_lessons(said.to_dict(), part)
+        save_lessons(said.to_dict(), part, teacher=said.teacher)
         os.replace(part, path)
 
     for number, start in enumerate(tqdm(range(0, len(items), BATCH), unit="batch"), 1):
@@ -76,7 +78,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         student = override(read_config(args.config), args.set)
         teacher: Config = build(Config, json.loads((args.run / "config.json").read_text(encoding="utf-8")), str(args.run))
-        said = load_lessons(args.to) if args.to.is_file() else Lessons()
+        digest = hashlib.sha256((args.run / BEST).read_bytes()).hexdigest()
+        said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
+        if said.teacher != digest:
+            raise ValueError(f"{args.to} holds what another teacher than {args.run} said; remove it, or name another file with --to")
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
         tokenizer, special = load_tokenizer(teacher.encoder)
         teach(NetworkReader(load_network(args.run, teacher), tokenizer, special, teacher.max_tokens), items, said, args.to)

@@ -19,7 +19,7 @@ from training.corpus.markup import LETTERS, MarkupError, parse_tag
 from training.corpus.schema import Phrase, Sentence
 from training.corpus.validate import sentence_problems
 
-OUTSIDE = "ag-scope.json"
+UNFIT = "ag-scope.json"
 LINE = re.compile(r"(\S+)\s*\|\s*([EDMNX])\s+([+-]?\d+)\s*\|(.*)$")
 
 
@@ -135,8 +135,8 @@ def write_units(units: list[StandoffUnit], path: Path) -> None:
 
 def read_unfit(folder: Path) -> frozenset[str]:
     """Ids of texts from AG's sections business, sport and science that do not stand for what is out of scope: a reader found them in scope (codebook
-    section 2), or couldn't tell. None where the folder has no such list."""
-    path = folder / OUTSIDE
+    section 2), or couldn't tell. Empty where the folder has no such list."""
+    path = folder / UNFIT
     if not path.is_file():
         return frozenset()
     lists: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
