@@ -34,7 +34,7 @@ train: $(VENV)/dev
 	$(MAKE) student
 	$(MAKE) results
 
-# glibc gives large blocks back to the system and asks for them anew at every step, a tenth of a small network's time; these limits keep them.
+# glibc gives large blocks back to the system and asks for them anew at every step, a seventh of a small network's time; these limits keep them.
 teacher lessons student fast: export MALLOC_MMAP_THRESHOLD_ = 33554432
 teacher lessons student fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 

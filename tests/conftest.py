@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -16,6 +17,9 @@ from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, N_LOGITS, SCOPE_
 from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, seal
 from escalation.scorer import Scorer, load
 from escalation.signals import BY_NAME, ESCALATION, EVENTS, SIGNAL_INDEX, SIGNAL_NAMES, STATUS_INDEX, STATUSES
+
+if TYPE_CHECKING:
+    from training.data import Dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 LEXICON = {
@@ -98,3 +102,19 @@ def reseal():
         (folder / CONFIG_FILE).write_text(seal(config, folder, files), encoding="utf-8")
 
     return change
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights."""
+    from tiny_training import write_encoder  # here: torch, which most tests do without
+
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """The tiny corpus, split."""
+    from tiny_training import make_dataset
+
+    return make_dataset()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from tiny_training import WORDS, make_dataset, settings, train, write_encoder
+from tiny_training import WORDS, settings, train
 
 from escalation import load
 from escalation.calibration import Calibration
@@ -31,16 +31,6 @@ from training.measure import match_spans, phrase_figures
 from training.network import pool_tokens
 from training.sources import SOURCES, read_source
 from training.splits import choose_split, group, split
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return make_dataset()
 
 
 class Killed(BaseException):

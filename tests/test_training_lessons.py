@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from tiny_training import make_dataset, settings, train, write_encoder
+from tiny_training import make_dataset, settings, train
 
 from escalation.reading import read
 from training import teach
@@ -22,16 +22,6 @@ from training.export import load_network
 from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.reader import NetworkReader
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return make_dataset()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from tiny_training import make_dataset, settings, train, write_encoder, write_rows
+from tiny_training import settings, train, write_encoder, write_rows
 from transformers import BertConfig, BertModel
 
 from escalation.evidence import EVENT_LOGITS
@@ -35,19 +35,9 @@ from training.optimizer import rate_factor
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_encoder(tmp_path_factory.mktemp("encoder"))
-
-
-@pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder without dropout."""
     return write_encoder(tmp_path_factory.mktemp("calm"), dropout=0.0)
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return make_dataset()
 
 
 def gradients(trainer: train_module.Trainer) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
-from tiny_training import make_articles, make_dataset, settings, train, write_encoder, write_rows
+from tiny_training import make_articles, make_dataset, settings, train, write_rows
 
 from escalation import load
 from escalation.calibration import Calibration
@@ -33,11 +33,6 @@ from training.own import open_dataset, read_own
 from training.reader import NetworkReader
 from training.smooth import smooth, undo_smoothing
 from training.splits import settle
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="module")

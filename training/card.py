@@ -57,8 +57,8 @@ def figures_table(figures: dict[str, Any]) -> str:
 PUBLIC = ("standoff", "plv", "cameo", "ngec", "ag")
 MINILM = "Encoder: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0."
 CORPUS_TEXT = "`corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch."
-PUBLIC_TEXT = """`standoff` is AG's world news
-and BBC political articles with labels of the project. Public text is not part of the project; who retrains gets it upstream:
+PUBLIC_TEXT = """`standoff` is AG's world news,
+BBC political articles and 900 NGEC articles with labels of the project. Public text is not part of the project; who retrains gets it upstream:
 
 | source | licence stated there | what |
 |---|---|---|

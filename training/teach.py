@@ -9,7 +9,6 @@ saved; answers of another teacher in FILE are refused.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -28,6 +27,7 @@ from training.lessons import Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.own import open_dataset
 from training.reader import NetworkReader
+from training.sources import file_sum
 
 BATCH = 64  # texts read at once
 PART = 20  # batches between saves
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         student = override(read_config(args.config), args.set)
         teacher: Config = build(Config, json.loads((args.run / "config.json").read_text(encoding="utf-8")), str(args.run))
-        digest = hashlib.sha256((args.run / BEST).read_bytes()).hexdigest()
+        digest = file_sum(args.run / BEST)
         said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
         if said.teacher != digest:
             raise ValueError(f"{args.to} holds what another teacher than {args.run} said; remove it, or name another file with --to")
