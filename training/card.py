@@ -58,11 +58,12 @@ PUBLIC = ("standoff", "plv", "cameo", "ngec", "ag")
 MINILM = "Encoder: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0."
 CORPUS_TEXT = "`corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch."
 PUBLIC_TEXT = """`standoff` is AG's world news,
-BBC political articles and 900 NGEC articles with labels of the project. Public text is not part of the project; who retrains gets it upstream:
+BBC political articles and 900 NGEC articles with labels of the project{unlabelled}. Public text is not part of the project; who retrains gets it upstream:
 
 | source | licence stated there | what |
 |---|---|---|
 {licences}"""
+UNLABELLED = "; `unlabelled` are other NGEC and BBC articles, of which the teacher alone says anything"
 WEIGH = "Weigh the sources' licences before commercial use: AG's corpus is for non-commercial use."
 
 LIMITS = """## Known limits
@@ -77,7 +78,8 @@ def describe_data(config: Config, used: set[str]) -> str:
     """What the sources that a run trained on are, and their licences."""
     parts = [CORPUS_TEXT] if "corpus" in used else []
     if used & set(PUBLIC):
-        parts.append(PUBLIC_TEXT.format(licences="\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in SOURCES.values())))
+        licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in SOURCES.values())
+        parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else ""))
     own = f"`own` is data of who trained it: {', '.join(Path(name).name for name in config.data)} (SHA-256 sums in train.toml)." if "own" in used else ""
     start = f"Training went on from `{config.start}`; what that was trained on stands in its own card." if config.start else ""
     encoder = MINILM if "minilm" in config.encoder.lower() else f"Encoder: {config.encoder}."

@@ -14,7 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SourceDraws:
-    """How many texts of each source an epoch draws (0: none; more than there are: all of them). `own` are the files of `Config.data`."""
+    """How many texts of each source an epoch draws (0: none; more than there are: all of them).
+
+    `own` are the files of `Config.data`; `unlabelled` is public text of which only the lessons say anything (`training/unlabelled.py`).
+    """
 
     corpus: int = 100_000
     standoff: int = 100_000
@@ -23,6 +26,7 @@ class SourceDraws:
     ngec: int = 1_000
     ag: int = 1_000
     own: int = 100_000
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Weights:
     ngec: float = 1.0
     ag: float = 1.0
     own: float = 1.0
+    unlabelled: float = 1.0
     escalation: float = 1.0
     de_escalation: float = 1.0
     mixed: float = 1.0
@@ -274,6 +279,10 @@ def check_options(config: Config, corpora: Path | None) -> None:
         raise ValueError(f"data names {repeated[0]!r} twice; give each file once")
     if config.data and not config.sources.own:
         raise ValueError("data is given, but sources.own is 0, so it would never train; raise sources.own, or drop data")
+    if config.sources.unlabelled and not config.lessons:
+        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but without lessons nothing is known of such text; set lessons, or 0")
+    if config.sources.unlabelled and corpora is None:
+        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but such text is in the public corpora; add --corpora FOLDER, or set 0")
     if (config.columns or config.labels) and not config.data:
         raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
 

@@ -104,7 +104,6 @@ class Dataset:
         With `name_draws`, the names come round again after so many epochs, so that a teacher can be asked about every sentence beforehand.
         """
         names = f"{seed}/{epoch % name_draws if name_draws else epoch}"
-        rng = random.Random(f"{seed}/{epoch}")
         by_source: dict[str, list[Callable[[], Item]]] = defaultdict(list)
         for article, found in self.articles:
             if found == "train":
@@ -115,9 +114,10 @@ class Dataset:
         drawn = []
         for source in sorted(by_source):
             makers = by_source[source]
+            rng = random.Random(f"{seed}/{epoch}/{source}")  # each its own, so that a draw is the same whatever is drawn of the others
             drawn += rng.sample(makers, min(len(makers), getattr(draws, source)))
         items = [make() for make in drawn]
-        rng.shuffle(items)
+        random.Random(f"{seed}/{epoch}").shuffle(items)
         return items
 
 

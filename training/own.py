@@ -16,6 +16,7 @@ from escalation.signals import BY_NAME, SIGNAL_INDEX
 from training.config import Config
 from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Unit, load_dataset, unit_from_sentence
+from training.unlabelled import add_unlabelled
 
 SOURCE = "own"
 SHOWN = 5  # faults that an error lists
@@ -149,4 +150,5 @@ def open_dataset(config: Config, corpora: Path | None) -> Dataset:
         ValueError: see `read_own` and `training.data.load_dataset`.
         FileNotFoundError: a file is missing.
     """
-    return load_dataset(corpora, own=read_own(config), only_own=config.only_own)
+    dataset = load_dataset(corpora, own=read_own(config), only_own=config.only_own)
+    return add_unlabelled(dataset, corpora) if config.sources.unlabelled and corpora is not None else dataset

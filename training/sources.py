@@ -68,6 +68,13 @@ SOURCES = {
         "GPL-3.0",
         "BBC articles of 2004 and 2005, lower-cased; the articles with conflict or politics are labelled sentence by sentence",
     ),
+    "bbc-train": Source(
+        "bbc_news_train.jsonl",
+        "db5cbb08834c5f6fbe4bd634dbfa237912154792983da96d469436dfa3fc9163",
+        "https://github.com/eventdata/ConfliBERT data/BBC_News",
+        "GPL-3.0",
+        "more of the same, without labels of ours: text to ask a teacher about",
+    ),
     "ag": Source(
         "ag_news_half.jsonl",
         "606f11e8d5b36f18be41fbda1c91692cbcd003624827b4fc066c7f95a4470c83",

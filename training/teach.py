@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from escalation.reading import read
 from training.checkpoint import BEST
-from training.config import Config, build, override, read_config
+from training.config import Config, build, check_options, override, read_config
 from training.data import Dataset, Item
 from training.export import load_network
 from training.lessons import Lessons, load_lessons, name_of, save_lessons
@@ -77,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         student = override(read_config(args.config), args.set)
+        check_options(student, args.corpora)
         teacher: Config = build(Config, json.loads((args.run / "config.json").read_text(encoding="utf-8")), str(args.run))
         digest = file_sum(args.run / BEST)
         said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
