@@ -41,9 +41,9 @@ teacher lessons student fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 teacher: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
 
-# Asked about are one of the two draws of names, and none of the NGEC and AG texts that have no phrases; those train by their labels alone.
+# Asked about are both draws of names and the unlabelled articles, and none of the titles of NGEC and AG that have no phrases; those train by their labels alone.
 lessons: $(VENV)/dev
-	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set name_draws=1 --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
 
 student: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
