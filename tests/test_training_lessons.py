@@ -142,6 +142,15 @@ def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_pat
     assert taught.step(part, 0.0)["teacher"] > 0.0
 
 
+def test_the_readme_gives_the_commands_that_make_gives() -> None:
+    steps = ["teacher", "lessons", "student", "CORPORA=CORPORA", "TEACHER=TEACHER"]
+    made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    commands = [line.partition(" -m ")[2] for line in made.splitlines() if " -m training." in line]
+    readme = [line.partition("#")[0].strip() for line in (ROOT / "training/README.md").read_text().splitlines()]
+    assert len(commands) == 4
+    assert not [command for command in commands if f"python -m {command}" not in readme]
+
+
 def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
     """The commands as make would give them; with a tiny encoder the steps themselves are run by the tests of each."""
     steps = ["teacher", "lessons", "student", "CORPORA=corpora", "TEACHER=large"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,77 @@ from tiny_training import settings
 from training import train as train_module
 from training import unlabelled
 from training.batches import make_examples
-from training.config import Config, SourceDraws, check_options
+from training.card import describe_data
+from training.config import Config, LossWeights, SourceDraws, Weights, check_options, override
 from training.data import Dataset, Item, Unit
 from training.lessons import TAUGHT, name_of, save_lessons
-from training.measure import measurable
+from training.own import open_dataset
+from training.sources import used_sources
 
 LONG = "the minister said on the radio that prices rose again and the army was on the border ."
+OWN = "It was said in the village that the border would be shut on Friday and that no envoy had come."
 
 
 def rows(name: str, corpora: Path) -> list[dict[str, Any]]:
     return {
         "ngec": [{"id": f"ngec-{n}", "title": f"Title {n}", "text": f"Army shelled village {n}. It said no."} for n in range(4)],
-        "bbc": [{"id": "bbc-0", "text": LONG + " prices fell later"}, {"id": "bbc-1", "text": "nothing of this has a label"}],
-        "bbc-train": [{"id": "train-0", "text": LONG}, {"id": "train-1", "text": "prices rose a little on the border of the village today"}],
+        "bbc": [{"id": "bbc-0", "text": LONG + " prices fell later"}, {"id": "bbc-1", "text": "prices rose a little on the border of the village today"}],
+        "bbc-train": [
+            {"id": "train-0", "text": LONG},
+            {"id": "train-1", "text": "prices rose a little on the border of the village today"},
+            {"id": "train-2", "text": OWN},
+        ],
     }[name]
 
 
+def items(own: str = "train") -> tuple[Item, ...]:
+    """NGEC rows 0 and 1 train, 2 measures, 3 has labels and so is no row of the source `ngec`; and a text of one's own."""
+    ngec = [Item(f"ngec-{n}", "ngec", "dev" if n == 2 else "train", (Unit("Title."),)) for n in range(3)]
+    return (*ngec, Item("ngec-3", "standoff", "train", (Unit("Title."),)), Item("mine", "own", own, (Unit(OWN),)))
+
+
 @pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """NGEC rows 0 and 1 train, 2 measures, 3 has labels and so is no row of the source `ngec`; of the BBC's dev part row 0 has labels."""
+def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of the BBC's dev part row 0 has a label, on some of its words."""
     monkeypatch.setattr(unlabelled, "read_source", rows)
-    monkeypatch.setattr(unlabelled, "labelled_texts", lambda corpora, standoff: [rows("bbc", corpora)[0]["text"]])
-    items = [Item(f"ngec-{n}", "ngec", "dev" if n == 2 else "train", (Unit("Title."),)) for n in range(3)]
-    items.append(Item("ngec-3", "standoff", "train", (Unit("Title."),)))
-    return unlabelled.add_unlabelled(Dataset(tuple(items)), tmp_path)
+    label = {"corpus": "bbc", "row": "bbc-0", "field": "text", "start": 0, "end": 10, "escalation": 0, "de_escalation": 0, "severity": 0, "in_scope": True}
+    (tmp_path / "bbc.jsonl").write_text(json.dumps(label | {"phrases": []}) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def added(corpora: Path) -> Dataset:
+    return unlabelled.add_unlabelled(Dataset(items()), corpora, standoff=corpora)
 
 
 def test_text_that_measures_is_left_out(added: Dataset) -> None:
     found = {item.id: item for item in added.items if item.source == "unlabelled"}
-    assert set(found) == {"unlabelled/ngec-0", "unlabelled/ngec-1", "unlabelled/train-1"}  # train-0 repeats a labelled article, which may measure
+    assert set(found) == {f"unlabelled/{name}" for name in ("ngec-0", "ngec-1", "train-1", "train-2")}  # train-0 repeats a labelled article
     assert [unit.text for unit in found["unlabelled/ngec-0"].units] == ["Title 0.", "Army shelled village 0.", "It said no."]
     assert all(unit == Unit(unit.text) for item in found.values() for unit in item.units)
-    assert not [item for split in ("dev", "test") for item in measurable(added.of_split(split)) if item.source == "unlabelled"]
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_near_duplicates_of_what_measures_are_left_out(corpora: Path, split: str) -> None:
+    found = unlabelled.add_unlabelled(Dataset(items(own=split)), corpora, standoff=corpora)
+    assert "unlabelled/train-2" not in {item.id for item in found.items}
+
+
+def test_only_a_run_that_asks_for_it_reads_it(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.own.load_dataset", lambda *args, **options: Dataset(()))
+    monkeypatch.setattr("training.own.add_unlabelled", lambda dataset, corpora: Dataset(items()))
+    config = settings(encoder)
+    assert open_dataset(config, ROOT).items == ()
+    assert "bbc_news_train.jsonl" not in {source.file for source in used_sources(unlabelled=False)}
+    asked = override(config, ["sources.unlabelled=5"])
+    assert open_dataset(asked, ROOT).items
+    assert "bbc_news_train.jsonl" in {source.file for source in used_sources(unlabelled=True)}
 
 
 def test_an_epoch_draws_as_many_as_it_is_told(added: Dataset) -> None:
-    drawn = [item.id for epoch in range(12) for item in added.draw(SourceDraws(unlabelled=1), 1, epoch) if item.source == "unlabelled"]
-    assert len(drawn) == 12
-    assert len(set(drawn)) == 3
+    drawn = [item.id for epoch in range(24) for item in added.draw(SourceDraws(unlabelled=1), 1, epoch) if item.source == "unlabelled"]
+    assert len(drawn) == 24
+    assert len(set(drawn)) == 4
     assert not [item for item in added.draw(SourceDraws(), 1, 0) if item.source == "unlabelled"]
 
 
@@ -63,10 +97,10 @@ def test_a_draw_is_the_same_whatever_is_drawn_of_other_sources(added: Dataset) -
 
 
 def test_the_lessons_alone_teach_by_it(encoder: Path, dataset: Dataset, added: Dataset, tmp_path: Path) -> None:
-    items = [item for item in added.items if item.source == "unlabelled"]
-    texts = {unit.text for item in items for unit in item.units}
+    chosen = [item for item in added.items if item.source == "unlabelled"]
+    texts = {unit.text for item in chosen for unit in item.units}
     trainer = train_module.Trainer(settings(encoder), dataset, tmp_path)
-    examples = make_examples(items, trainer.tokenizer, budget=62, single_share=0.0, seed="1")
+    examples = make_examples(chosen, trainer.tokenizer, budget=62, single_share=0.0, seed="1")
     rng = np.random.default_rng(0)
     lengths = {unit.text: len(tokens.ids) for e in examples for unit, tokens in zip(e.units, e.tokens, strict=True)}
     assert set(lengths) == texts
@@ -78,10 +112,35 @@ def test_the_lessons_alone_teach_by_it(encoder: Path, dataset: Dataset, added: D
     assert trainer.step([examples], 1.0)["loss"] == 0.0  # and without lessons nothing does
 
 
-def test_unlabelled_text_needs_lessons_and_corpora() -> None:
-    config = Config(sources=SourceDraws(unlabelled=5))
-    with pytest.raises(ValueError, match=r"unlabelled is 5, but without lessons .* set lessons, or 0"):
-        check_options(config, ROOT)
-    with pytest.raises(ValueError, match="add --corpora FOLDER, or set 0"):
-        check_options(dataclasses.replace(config, lessons="lessons"), None)
-    check_options(dataclasses.replace(config, lessons="lessons"), ROOT)
+def test_a_run_on_text_that_the_teacher_was_not_asked_about_does_not_begin(encoder: Path, dataset: Dataset, added: Dataset, tmp_path: Path) -> None:
+    texts = sorted({unit.text for item in added.items if item.source == "unlabelled" for unit in item.units})
+    path = tmp_path / "lessons.safetensors"
+    save_lessons({name_of(text): np.zeros((3, TAUGHT), np.float32) for text in texts[1:]}, path)
+    both = dataclasses.replace(added, articles=dataset.articles)
+    config = override(settings(encoder, lessons=str(path)), ["sources.unlabelled=9"])
+    with pytest.raises(ValueError, match=rf"1 of {len(texts)} sentences without labels have no lessons .*python -m training\.teach"):
+        train_module.Trainer(config, both, tmp_path)
+    save_lessons({name_of(text): np.zeros((3, TAUGHT), np.float32) for text in texts}, path)
+    train_module.Trainer(config, both, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ({"lessons": ""}, "no file of lessons"), ({}, "no folder of public corpora"),
+        ({"losses": LossWeights(teacher=0.0)}, "no losses.teacher above 0"), ({"weights": Weights(unlabelled=0.0)}, "no weights.unlabelled above 0"),
+    ],
+)  # fmt: skip
+def test_what_text_without_labels_needs_is_said(missing: dict[str, Any], message: str) -> None:
+    config = Config(sources=SourceDraws(unlabelled=5), lessons="lessons")
+    check_options(config, ROOT)
+    with pytest.raises(ValueError, match=rf"sources.unlabelled is 5, but there is {message}.* or set sources.unlabelled to 0"):
+        check_options(dataclasses.replace(config, **missing), ROOT if missing else None)
+
+
+def test_the_card_says_what_it_is() -> None:
+    plain, more = (describe_data(Config(), {"corpus", "ngec", *extra}) for extra in ((), ("unlabelled",)))
+    assert "no labels, for the teacher to label" not in plain
+    assert "text without labels" not in plain
+    assert "`unlabelled` are sentences of other NGEC and BBC articles" in more
+    assert "text without labels" in more

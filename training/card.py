@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import Config
-from training.sources import SOURCES
+from training.sources import used_sources
 
 ROWS = (
     ("Sentence direction, four classes, macro-F1: project's articles", "corpus_direction_f1"),
@@ -63,7 +63,7 @@ BBC political articles and 900 NGEC articles with labels of the project{unlabell
 | source | licence stated there | what |
 |---|---|---|
 {licences}"""
-UNLABELLED = "; `unlabelled` are other NGEC and BBC articles, of which the teacher alone says anything"
+UNLABELLED = "; `unlabelled` are sentences of other NGEC and BBC articles that have no labels, for the teacher to label"
 WEIGH = "Weigh the sources' licences before commercial use: AG's corpus is for non-commercial use."
 
 LIMITS = """## Known limits
@@ -78,7 +78,7 @@ def describe_data(config: Config, used: set[str]) -> str:
     """What the sources that a run trained on are, and their licences."""
     parts = [CORPUS_TEXT] if "corpus" in used else []
     if used & set(PUBLIC):
-        licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in SOURCES.values())
+        licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in used_sources(unlabelled="unlabelled" in used))
         parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else ""))
     own = f"`own` is data of who trained it: {', '.join(Path(name).name for name in config.data)} (SHA-256 sums in train.toml)." if "own" in used else ""
     start = f"Training went on from `{config.start}`; what that was trained on stands in its own card." if config.start else ""

@@ -16,7 +16,7 @@ from typing import Any
 class SourceDraws:
     """How many texts of each source an epoch draws (0: none; more than there are: all of them).
 
-    `own` are the files of `Config.data`; `unlabelled` is public text of which only the lessons say anything (`training/unlabelled.py`).
+    `own` are the files of `Config.data`; `unlabelled` is public text whose sentences only the lessons label (`training/unlabelled.py`).
     """
 
     corpus: int = 100_000
@@ -269,6 +269,18 @@ def read_pairs(settings: Sequence[str], option: str) -> dict[str, str]:
     return {yours: name for yours, _, name in pairs}
 
 
+def check_unlabelled(config: Config, corpora: Path | None) -> None:
+    """Raises a ValueError where text without labels is asked for and could teach nothing."""
+    without = {
+        "file of lessons, which alone label it; set lessons": config.lessons,
+        "folder of public corpora, which hold it; add --corpora FOLDER": corpora is not None,
+        "losses.teacher above 0; raise it": config.losses.teacher,
+        "weights.unlabelled above 0; raise it": config.weights.unlabelled,
+    }
+    if config.sources.unlabelled and (missing := [text for text, there in without.items() if not there]):
+        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but there is no {missing[0]}, or set sources.unlabelled to 0")
+
+
 def check_options(config: Config, corpora: Path | None) -> None:
     """Raises a ValueError where options contradict each other or would train on nothing."""
     if config.only_own and not config.data:
@@ -279,10 +291,7 @@ def check_options(config: Config, corpora: Path | None) -> None:
         raise ValueError(f"data names {repeated[0]!r} twice; give each file once")
     if config.data and not config.sources.own:
         raise ValueError("data is given, but sources.own is 0, so it would never train; raise sources.own, or drop data")
-    if config.sources.unlabelled and not config.lessons:
-        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but without lessons nothing is known of such text; set lessons, or 0")
-    if config.sources.unlabelled and corpora is None:
-        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but such text is in the public corpora; add --corpora FOLDER, or set 0")
+    check_unlabelled(config, corpora)
     if (config.columns or config.labels) and not config.data:
         raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
 

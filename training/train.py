@@ -36,6 +36,7 @@ from training.own import open_dataset
 from training.provenance import write_run
 from training.reader import NetworkReader
 from training.start import load_start
+from training.unlabelled import check_asked
 
 LOSSES = tuple(item.name for item in dataclasses.fields(LossWeights))
 
@@ -73,6 +74,8 @@ class Trainer:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.dev = measurable(dataset.of_split("dev"))
         self.lessons = load_lessons(Path(config.lessons)) if config.lessons else None
+        if config.sources.unlabelled and self.lessons is not None:
+            check_asked(dataset, config, self.lessons)
 
     def batches(self, epoch: int) -> list[list[list[Example]]]:
         """The steps of an epoch, each a list of micro-batches; they depend on seed and epoch alone.

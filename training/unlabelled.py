@@ -6,15 +6,16 @@ That what a small network is taught with needs no labels is from Hinton, Vinyals
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from escalation.text import split_sentences
+from training.config import Config, SourceDraws
+from training.corpus.duplicates import find_straddling
 from training.corpus.schema import STANDOFF
 from training.corpus.standoff import read_units
-from training.data import Dataset, Item, Unit
+from training.data import Dataset, Item, Unit, item_text
+from training.lessons import Lessons
 from training.sources import read_source
-from training.splits import group
 
 SOURCE = "unlabelled"
 
@@ -25,27 +26,34 @@ def make_item(row_id: str, text: str) -> Item:
 
 
 def labelled_texts(corpora: Path, standoff: Path) -> list[str]:
-    """The BBC articles that have labels, whole."""
+    """The BBC articles of which some sentences have labels, whole."""
     rows = {label.row for label in read_units(standoff) if label.corpus == "bbc"}
     return [row["text"] for row in read_source("bbc", corpora) if row["id"] in rows]
 
 
-def without_near_duplicates(texts: Sequence[str], of: Sequence[str]) -> list[int]:
-    """Numbers of the `texts` that are no near-duplicates of a text of `of`, nor of one that is."""
-    groups = group([*of, *texts], [str(number) for number in range(len(of) + len(texts))])
-    return [number for number, found in enumerate(groups[len(of) :]) if found >= len(of)]
-
-
 def add_unlabelled(dataset: Dataset, corpora: Path, *, standoff: Path = STANDOFF) -> Dataset:
     """Adds, to train on, NGEC's articles without phrase labels (those whose template trains) and the BBC's train articles, sentence by sentence.
+
+    Near-duplicates of what measures, in any source, are left out.
 
     Raises:
         FileNotFoundError: a corpus is missing.
         ValueError: it is another version.
     """
     training = {item.id for item in dataset.items if item.source == "ngec" and item.split == "train"}
-    items = [make_item(row["id"], f"{row['title']}.\n\n{row['text']}") for row in read_source("ngec", corpora) if row["id"] in training]
-    bbc = read_source("bbc-train", corpora)
-    kept = without_near_duplicates([row["text"] for row in bbc], labelled_texts(corpora, standoff))
-    items += [make_item(bbc[number]["id"], bbc[number]["text"]) for number in kept]
+    texts = {row["id"]: f"{row['title']}.\n\n{row['text']}" for row in read_source("ngec", corpora) if row["id"] in training}
+    texts |= {row["id"]: row["text"] for row in read_source("bbc-train", corpora)}
+    measuring = [item_text(item) for split in ("dev", "test") for item in dataset.of_split(split)] + labelled_texts(corpora, standoff)
+    near = find_straddling([*((str(n), "measures", text) for n, text in enumerate(measuring)), *((name, "train", text) for name, text in texts.items())])
+    unfit = {name for _, _, name, _ in near}
+    items = (make_item(name, text) for name, text in texts.items() if name not in unfit)
     return dataclasses.replace(dataset, items=(*dataset.items, *(item for item in items if item.units)))
+
+
+def check_asked(dataset: Dataset, config: Config, lessons: Lessons) -> None:
+    """Raises a ValueError where there are sentences without labels that the teacher was not asked about: they would train nothing."""
+    draws = SourceDraws(**dict.fromkeys((item.name for item in dataclasses.fields(SourceDraws)), 0) | {SOURCE: config.sources.unlabelled})
+    texts = {unit.text for epoch in range(config.epochs) for item in dataset.draw(draws, config.seed, epoch) for unit in item.units}
+    if missing := sum(lessons.get(text) is None for text in texts):
+        remedy = "ask the teacher about this very configuration (python -m training.teach), or set sources.unlabelled to 0"
+        raise ValueError(f"{missing} of {len(texts)} sentences without labels have no lessons in {config.lessons}; {remedy}")

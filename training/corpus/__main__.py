@@ -161,8 +161,10 @@ def duplicates(args: argparse.Namespace) -> int:
     """Prints near-duplicates across the splits and against evaluation sets; exit code 1 if there is one."""
     from training.corpus.duplicates import find_straddling, labelled_texts, read_evaluation
     from training.data import load_dataset
+    from training.unlabelled import add_unlabelled
 
-    texts = labelled_texts(load_dataset(args.corpora))
+    dataset = load_dataset(args.corpora)
+    texts = labelled_texts(add_unlabelled(dataset, args.corpora) if args.corpora else dataset)
     for path in args.against:
         texts += read_evaluation(path)
     found = find_straddling(texts)
