@@ -126,6 +126,7 @@ import os, random, signal, sys
 from escalation.batch import chunks
 from escalation.cli import main
 chunks.CHUNK_ROWS = {chunk}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background inherits that it is ignored
 fsync, left = os.fsync, [{kill_at}]
 def counting(handle):
     left[0] -= 1
