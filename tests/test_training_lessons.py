@@ -126,6 +126,8 @@ def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: P
     assert "name_draws is 0" in capsys.readouterr().err
     assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "name_drawz=1", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "name_draws" in capsys.readouterr().err
+    assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "sources.unlabelled=3", "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "no file of lessons" in capsys.readouterr().err
     assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "config.json" in capsys.readouterr().err
 

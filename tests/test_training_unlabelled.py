@@ -18,9 +18,11 @@ from training.batches import make_examples
 from training.card import describe_data
 from training.config import Config, LossWeights, SourceDraws, Weights, check_options, override
 from training.data import Dataset, Item, Unit
+from training.export import sample_windows
 from training.lessons import TAUGHT, name_of, save_lessons
+from training.network import load_tokenizer
 from training.own import open_dataset
-from training.sources import used_sources
+from training.provenance import data_sums
 
 LONG = "the minister said on the radio that prices rose again and the army was on the border ."
 OWN = "It was said in the village that the border would be shut on Friday and that no envoy had come."
@@ -76,10 +78,18 @@ def test_only_a_run_that_asks_for_it_reads_it(encoder: Path, monkeypatch: pytest
     monkeypatch.setattr("training.own.add_unlabelled", lambda dataset, corpora: Dataset(items()))
     config = settings(encoder)
     assert open_dataset(config, ROOT).items == ()
-    assert "bbc_news_train.jsonl" not in {source.file for source in used_sources(unlabelled=False)}
     asked = override(config, ["sources.unlabelled=5"])
     assert open_dataset(asked, ROOT).items
-    assert "bbc_news_train.jsonl" in {source.file for source in used_sources(unlabelled=True)}
+    monkeypatch.setattr("training.provenance.file_sum", lambda path: path.name)
+    assert "bbc_news_train.jsonl" not in data_sums(config, ROOT)
+    assert "bbc_news_train.jsonl" in data_sums(asked, ROOT)
+
+
+def test_int8_is_prepared_on_labelled_sentences_alone(encoder: Path, added: Dataset) -> None:
+    tokenizer, special = load_tokenizer(str(encoder))
+    labelled = [unit for item in added.of_split("train") if item.source != "unlabelled" for unit in item.units]
+    assert len(labelled) < len([unit for item in added.of_split("train") for unit in item.units])
+    assert len(sample_windows(added, tokenizer, special, 64)) == len(labelled)
 
 
 def test_an_epoch_draws_as_many_as_it_is_told(added: Dataset) -> None:

@@ -25,7 +25,7 @@ def make_item(row_id: str, text: str) -> Item:
     return Item(f"{SOURCE}/{row_id}", SOURCE, "train", tuple(Unit(text[start:end]) for start, end in split_sentences(text)))
 
 
-def labelled_texts(corpora: Path, standoff: Path) -> list[str]:
+def labelled_articles(corpora: Path, standoff: Path) -> list[str]:
     """The BBC articles of which some sentences have labels, whole."""
     rows = {label.row for label in read_units(standoff) if label.corpus == "bbc"}
     return [row["text"] for row in read_source("bbc", corpora) if row["id"] in rows]
@@ -43,7 +43,7 @@ def add_unlabelled(dataset: Dataset, corpora: Path, *, standoff: Path = STANDOFF
     training = {item.id for item in dataset.items if item.source == "ngec" and item.split == "train"}
     texts = {row["id"]: f"{row['title']}.\n\n{row['text']}" for row in read_source("ngec", corpora) if row["id"] in training}
     texts |= {row["id"]: row["text"] for row in read_source("bbc-train", corpora)}
-    measuring = [item_text(item) for split in ("dev", "test") for item in dataset.of_split(split)] + labelled_texts(corpora, standoff)
+    measuring = [item_text(item) for split in ("dev", "test") for item in dataset.of_split(split)] + labelled_articles(corpora, standoff)
     near = find_straddling([*((str(n), "measures", text) for n, text in enumerate(measuring)), *((name, "train", text) for name, text in texts.items())])
     unfit = {name for _, _, name, _ in near}
     items = (make_item(name, text) for name, text in texts.items() if name not in unfit)
