@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from escalation.calibration import Array, Calibration
-from escalation.evidence import Phrase, choose_label, score_article
+from escalation.evidence import Phrase, choose_directions, choose_label, score_article
 from escalation.interpreting import Interpreted
 from escalation.reading import Reading
 from escalation.result import Coverage, Highlight, Score, SentenceScore
@@ -26,6 +26,7 @@ def assemble(text: str, spans: Sequence[tuple[int, int]], reading: Reading, inte
     article = score_article(interpreted.figures, calibration)
     in_scope = article.scope >= calibration.scope_threshold
     share, weight = interpreted.figures.share, article.weight.tolist()
+    named = choose_directions(article.direction, article.carried, calibration.article_thresholds, calibration)
     highlights = tuple(
         highlight
         for index, (start, _) in enumerate(spans)
@@ -33,7 +34,7 @@ def assemble(text: str, spans: Sequence[tuple[int, int]], reading: Reading, inte
     )
     n_tokens = int(reading.bounds[-1])
     return Score(
-        text, _plain(article.score), choose_label(article.direction, calibration.article_thresholds, in_scope=in_scope),
+        text, _plain(article.score), choose_label(named, in_scope=in_scope),
         _named(DIRECTIONS, article.direction.tolist()), _interval(article.score, calibration.article_interval), in_scope,
         _named(SIGNAL_NAMES, interpreted.figures.signal.max(axis=0).tolist()), highlights, _sentences(text, spans, reading, interpreted, calibration),
         Coverage(len(text), len(text), n_tokens, n_tokens), "en", (), model, _named(EVENTS, article.event.tolist()),
@@ -43,16 +44,17 @@ def assemble(text: str, spans: Sequence[tuple[int, int]], reading: Reading, inte
 def _sentences(text: str, spans: Sequence[tuple[int, int]], reading: Reading, interpreted: Interpreted, calibration: Calibration) -> tuple[SentenceScore, ...]:
     """The results of the sentences. Arrays become lists all at once, since taking them apart number by number costs more than working them out did."""
     figures = interpreted.figures
+    named = choose_directions(figures.direction, figures.carried, calibration.sentence_thresholds, calibration)
     rows = zip(
-        spans, reading.tokens, interpreted.phrases, figures.direction.tolist(), figures.scope.tolist(), figures.signal.tolist(), figures.score.tolist(),
-        figures.event.tolist(), strict=True,
+        spans, reading.tokens, interpreted.phrases, figures.direction.tolist(), named.tolist(), figures.scope.tolist(), figures.signal.tolist(),
+        figures.score.tolist(), figures.event.tolist(), strict=True,
     )  # fmt: skip
     results = []
-    for index, ((start, end), tokens, phrases, direction, scope, signal, score, event) in enumerate(rows):
+    for index, ((start, end), tokens, phrases, direction, directions, scope, signal, score, event) in enumerate(rows):
         in_scope = scope >= calibration.scope_threshold
         results.append(
             SentenceScore(
-                text[start:end], start, end, _plain(score), choose_label(direction, calibration.sentence_thresholds, in_scope=in_scope),
+                text[start:end], start, end, _plain(score), choose_label(directions, in_scope=in_scope),
                 _named(DIRECTIONS, direction), _interval(score, calibration.sentence_interval), in_scope, _named(SIGNAL_NAMES, signal),
                 _highlights(text, start, index, reading, phrases, figures.share, 1.0),
                 Coverage(end - start, end - start, len(tokens.ids), len(tokens.ids)), _named(EVENTS, event),

@@ -32,6 +32,8 @@ class Calibration:
         sentence_thresholds: escalation and de-escalation probability from which a sentence is labelled so.
         article_thresholds: the same for an article.
         scope_threshold: scope probability from which a text is in scope.
+        phrase_bound: whether a label names a direction only where a highlight carries it: so that no label is without its reason. Not for models that
+            learnt from sentences alone and mark few phrases; `training.calibrate` decides on held-out sentences.
         sentence_interval: half width of the 90 % interval of a sentence's score (split conformal: Vovk et al. 2005; Lei et al. 2018).
         article_interval: the same for an article.
     """
@@ -51,6 +53,7 @@ class Calibration:
     sentence_thresholds: tuple[float, float] = (0.5, 0.5)
     article_thresholds: tuple[float, float] = (0.5, 0.5)
     scope_threshold: float = 0.5
+    phrase_bound: bool = False
     sentence_interval: float = 1.0
     article_interval: float = 1.0
 
@@ -66,6 +69,7 @@ class Calibration:
             ValueError: a name is missing or unknown.
         """
         names = {field.name for field in fields(cls)}
+        values = {"phrase_bound": False, **values}  # models before 0.6 don't have it
         if set(values) != names:
             raise ValueError(f"calibration must have the fields {sorted(names)}, got {sorted(values)}; export the model again")
         given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -73,6 +73,7 @@ class SentenceFigures:
     signal: Array  # (n_sentences, 16) probabilities
     score: Array  # (n_sentences,) -1 ... 1
     share: Array  # (n_tokens,) signed share of each token in its sentence's score
+    carried: NDArray[np.bool_]  # (n_sentences, 2) whether a phrase has a share towards escalation, towards de-escalation
     event: Array  # (n_sentences, 15) probabilities, 1 in all
 
 
@@ -85,6 +86,7 @@ class ArticleFigures:
     weight: Array  # (n_sentences,) weight of each sentence's score
     score: float
     event: Array  # (15,) probabilities, 1 in all
+    carried: NDArray[np.bool_]  # (2,) whether a phrase has a share towards escalation, towards de-escalation
 
 
 def read_logits(raw: NDArray[np.float32]) -> TokenFigures:
@@ -247,11 +249,15 @@ def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Se
     mass = DOUBT + segment_sum(evidence.sum(axis=1), bounds)
     lengths = np.diff(bounds)
     share = signed / np.repeat(mass, lengths)
+    carried = np.zeros((len(lengths), 2), np.bool_)
+    for phrase in phrases:
+        sentence, value = np.searchsorted(bounds, phrase.first, side="right") - 1, share[phrase.first : phrase.last].sum()
+        carried[sentence] |= (value > 0, value < 0)
     pooled = logit(pool(tokens.direction, bounds))
     direction = np.stack([logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1)
     scope = logistic(calibration.sentence_scope, segment_sum(tokens.scope, bounds) / np.maximum(lengths, 1))
     signal = logistic(calibration.sentence_signal, logit(pool(tokens.signal, bounds)))
-    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share, read_events(tokens, bounds, signal))
+    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share, carried, read_events(tokens, bounds, signal))
 
 
 def read_events(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array) -> Array:
@@ -307,12 +313,25 @@ def score_article(sentences: SentenceFigures, calibration: Calibration) -> Artic
     event = (weight + TINY) @ sentences.event / (weight + TINY).sum()
     if in_scope < calibration.scope_threshold:
         weight = np.zeros_like(weight)
-    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event)
+    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event, sentences.carried.any(axis=0))
 
 
-def choose_label(probabilities: Array | Sequence[float], thresholds: tuple[float, float], *, in_scope: bool) -> str:
-    """The four-class label of codebook sections 4 and 5; out of scope it is `"neutral"`."""
-    escalation, de_escalation = (bool(p >= t) and in_scope for p, t in zip(probabilities, thresholds, strict=True))
+def choose_directions(probabilities: Array, carried: NDArray[np.bool_], thresholds: tuple[float, float], calibration: Calibration) -> NDArray[np.bool_]:
+    """Which directions are named, `(..., 2)`: those whose probability reaches the threshold and, where labels are bound to phrases, that a phrase carries.
+
+    Args:
+        probabilities: `(..., 2)` of escalation and de-escalation.
+        carried: `(..., 2)` of `SentenceFigures` or `ArticleFigures`.
+        thresholds: the calibration's for sentences, or for articles.
+        calibration: the model's.
+    """
+    named: NDArray[np.bool_] = (probabilities >= np.array(thresholds)) & (carried | (not calibration.phrase_bound))
+    return named
+
+
+def choose_label(named: Sequence[bool] | NDArray[np.bool_], *, in_scope: bool) -> str:
+    """The four-class label of codebook sections 4 and 5, from `(escalation, de-escalation)`; out of scope it is `"neutral"`."""
+    escalation, de_escalation = (bool(one) and in_scope for one in named)
     if escalation and de_escalation:
         return "mixed"
     return "escalation" if escalation else "de-escalation" if de_escalation else "neutral"

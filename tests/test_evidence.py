@@ -10,6 +10,7 @@ import pytest
 
 from escalation.calibration import Calibration, logistic, logit, sigmoid
 from escalation.evidence import (
+    DIRECTION_LOGITS,
     DOUBT,
     EVENT_LOGITS,
     MANY,
@@ -19,6 +20,7 @@ from escalation.evidence import (
     SentenceFigures,
     TokenFigures,
     article_features,
+    choose_directions,
     choose_label,
     find_phrases,
     label_words,
@@ -179,7 +181,10 @@ def test_weights_follow_relevance_position_and_doubt() -> None:
 
 
 def sentence_figures(direction: list[tuple[float, float]], scope: list[float], score: list[float]) -> SentenceFigures:
-    return SentenceFigures(np.array(direction), np.array(scope), np.zeros((len(score), 16)), np.array(score), np.zeros(0), np.full((len(score), 15), 1 / 15))
+    n = len(score)
+    return SentenceFigures(
+        np.array(direction), np.array(scope), np.zeros((n, 16)), np.array(score), np.zeros(0), np.ones((n, 2), bool), np.full((n, 15), 1 / 15)
+    )  # fmt: skip
 
 
 def test_article_score_is_the_weighted_sum_and_zero_out_of_scope() -> None:
@@ -201,8 +206,38 @@ def test_article_features_by_hand() -> None:
     ("probabilities", "label"), [((0.9, 0.9), "mixed"), ((0.9, 0.1), "escalation"), ((0.1, 0.9), "de-escalation"), ((0.1, 0.1), "neutral")]
 )
 def test_labels(probabilities: tuple[float, float], label: str) -> None:
-    assert choose_label(np.array(probabilities), (0.5, 0.5), in_scope=True) == label
-    assert choose_label(np.array(probabilities), (0.5, 0.5), in_scope=False) == "neutral"
+    named = choose_directions(np.array(probabilities), np.array([False, False]), (0.5, 0.5), Calibration())
+    assert choose_label(named, in_scope=True) == label
+    assert choose_label(named, in_scope=False) == "neutral"
+
+
+def test_bound_labels_name_only_what_a_phrase_carries() -> None:
+    bound = Calibration(phrase_bound=True)
+    for carried, label in (((True, True), "mixed"), ((True, False), "escalation"), ((False, True), "de-escalation"), ((False, False), "neutral")):
+        named = choose_directions(np.array([0.9, 0.9]), np.array(carried), (0.5, 0.5), bound)
+        assert choose_label(named, in_scope=True) == label
+    assert not choose_directions(np.array([0.4, 0.4]), np.array([True, True]), (0.5, 0.5), bound).any()
+
+
+def test_phrases_carry_the_directions_that_their_shares_have() -> None:
+    raw = np.zeros((6, N_LOGITS), np.float32)
+    raw[:, 0] = 9.0
+    raw[[0, 2, 4], 1] = 18.0  # a word of a phrase in each of three sentences
+    raw[:, DIRECTION_LOGITS] = -9.0
+    raw[[0, 4], DIRECTION_LOGITS.start] = 9.0
+    raw[2, DIRECTION_LOGITS.start + 1] = 9.0
+    past = STATUS_INDEX["historical"]
+    found = [Phrase(0, 1, 0, 0), Phrase(2, 3, 0, 0), Phrase(4, 5, 0, past)]
+    figures = score_sentences(read_logits(raw), np.array([0, 2, 4, 6]), found, Calibration())
+    assert figures.carried.tolist() == [[True, False], [False, True], [False, False]]  # what is past carries nothing
+    assert score_article(figures, Calibration()).carried.tolist() == [True, True]
+
+
+def test_a_calibration_of_before_labels_were_bound_reads_as_unbound() -> None:
+    values = Calibration(phrase_bound=True).to_dict()
+    assert Calibration.from_dict(values).phrase_bound
+    del values["phrase_bound"]
+    assert not Calibration.from_dict(values).phrase_bound
 
 
 def test_logistic_maps() -> None:

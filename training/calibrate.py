@@ -18,7 +18,7 @@ from escalation.evaluation.fitting import best_thresholds, conformal_width, fit_
 from escalation.evidence import article_features, weigh_sentences
 from escalation.reading import Reading
 from training.data import Item
-from training.measure import ItemReading, SentenceReading, interpret, interpret_all, phrase_figures
+from training.measure import ItemReading, SentenceReading, direction_f1, interpret, interpret_all, phrase_figures
 
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
@@ -51,6 +51,13 @@ def fit_sentences(sentences: Sequence[SentenceReading], base: Calibration) -> Ca
         sentence_thresholds=best_thresholds(probabilities[inside], gold[inside]),
         sentence_interval=conformal_width(errors),
     )
+
+
+def bind_labels(sentences: Sequence[SentenceReading], fitted: Calibration) -> Calibration:
+    """Binds labels to phrases where that costs the labels of sentences with phrase labels nothing: a label without a highlight has no reason to show."""
+    phrased = [s for s in sentences if s.unit.spans is not None and s.unit.escalation is not None]
+    bound = dataclasses.replace(fitted, phrase_bound=True)
+    return bound if phrased and direction_f1(phrased, bound) >= direction_f1(phrased, fitted) else fitted
 
 
 def fit_weights(articles: Sequence[ItemReading], singles: Sequence[SentenceReading], base: Calibration) -> Calibration:
@@ -132,6 +139,7 @@ def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibratio
     base = max((Calibration(phrase_threshold=threshold, switch_cost=cost) for threshold, cost in grid), key=span_f1)
     fitted = fit_sentences([s for reading in interpret_all(items, raw, base) for s in reading.sentences], base)
     readings = interpret_all(items, raw, fitted)
+    fitted = bind_labels([s for reading in readings for s in reading.sentences], fitted)
     articles = [r for r in readings if r.item.label is not None and len(r.item.units) > 1]
     singles = [s for reading in readings for s in reading.sentences if s.unit.severity is not None and s.unit.in_scope]
     fitted = fit_weights(articles, singles, fitted)

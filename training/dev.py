@@ -13,7 +13,7 @@ from escalation.evaluation.labelled import QUADS
 from escalation.reading import Reading
 from escalation.signals import SIGNALS
 from training.data import Item
-from training.measure import SentenceReading, interpret_all, measure, phrase_figures
+from training.measure import SentenceReading, interpret_all, measure, named_directions, phrase_figures
 from training.own import SOURCE
 
 STEER = "steer"  # the figure that chooses the best epoch
@@ -21,16 +21,16 @@ STEERING = ("own_direction_f1", "own_escalation_f1", "own_de_escalation_f1", "ow
 LAST_RESORT = ("own_severity_pearson", "own_scope_accuracy")  # where none of the above can be had
 
 
-def own_direction(sentences: Sequence[SentenceReading], thresholds: tuple[float, float]) -> dict[str, float]:
+def own_direction(sentences: Sequence[SentenceReading], calibration: Calibration) -> dict[str, float]:
     """Macro-F1 of the direction over the classes that labels or model name; where only one half is labelled, F1 of that half."""
     figures: dict[str, float] = {}
     if both := [s for s in sentences if s.unit.escalation is not None and s.unit.de_escalation is not None]:
         gold = [direction_class(bool(s.unit.escalation), bool(s.unit.de_escalation)) for s in both]
-        guess = [direction_class(*(s.direction >= thresholds)) for s in both]
+        guess = [direction_class(*named_directions(s, calibration)) for s in both]
         return {"own_sentences": len(both), "own_direction_f1": float(f1_score(gold, guess, average="macro", zero_division=0.0))}
     for column, name in enumerate(("escalation", "de_escalation")):
         if half := [s for s in sentences if getattr(s.unit, name) is not None]:
-            guess = [int(s.direction[column] >= thresholds[column]) for s in half]
+            guess = [int(named_directions(s, calibration)[column]) for s in half]
             figures["own_sentences"] = len(half)
             figures[f"own_{name}_f1"] = float(f1_score([getattr(s.unit, name) for s in half], guess, zero_division=0.0))
     return figures
@@ -52,7 +52,7 @@ def own_events(sentences: Sequence[SentenceReading]) -> dict[str, float]:
 def measure_own(items: Sequence[Item], readings: Sequence[Reading], calibration: Calibration) -> dict[str, float]:
     """Figures of data of one's own, by what is labelled; named `own_…`."""
     sentences = [s for reading in interpret_all(items, readings, calibration) for s in reading.sentences]
-    figures = own_direction(sentences, calibration.sentence_thresholds) | own_events(sentences)
+    figures = own_direction(sentences, calibration) | own_events(sentences)
     if phrased := [s for s in sentences if s.unit.spans is not None]:
         figures |= {f"own_{name}": value for name, value in phrase_figures(phrased).items()}
     graded = [s for s in sentences if s.unit.severity is not None]

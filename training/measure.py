@@ -13,7 +13,18 @@ from escalation.calibration import Calibration
 from escalation.evaluation.fitting import direction_class
 from escalation.evaluation.labelled import QUADS
 from escalation.evaluation.rows import IOU, overlap
-from escalation.evidence import EVENT_SIGNALS, Phrase, SentenceFigures, TokenFigures, choose_label, find_phrases, read_logits, score_article, score_sentences
+from escalation.evidence import (
+    EVENT_SIGNALS,
+    Phrase,
+    SentenceFigures,
+    TokenFigures,
+    choose_directions,
+    choose_label,
+    find_phrases,
+    read_logits,
+    score_article,
+    score_sentences,
+)
 from escalation.reading import Reader, Reading, read
 from escalation.signals import ESCALATION, LABELS, SIGNALS
 from training.data import Item, Span, Unit
@@ -29,6 +40,7 @@ class SentenceReading:
     unit: Unit
     phrases: tuple[tuple[int, int, int, int], ...]  # start, end, signal, status
     direction: NDArray[np.float64]  # (2,)
+    carried: NDArray[np.bool_]  # (2,)
     scope: float
     signal: NDArray[np.float64]  # (16,)
     score: float
@@ -73,7 +85,7 @@ def interpret(item: Item, reading: Reading, calibration: Calibration) -> ItemRea
         spans = tuple((int(offsets[p.first - begin, 0]), int(offsets[p.last - 1 - begin, 1]), p.signal, p.status) for p in found[index])
         scope, score = float(figures.scope[index]), float(figures.score[index])
         event = EVENT_SIGNALS[int(figures.event[index].argmax())]
-        sentences.append(SentenceReading(item, unit, spans, figures.direction[index], scope, figures.signal[index], score, event))
+        sentences.append(SentenceReading(item, unit, spans, figures.direction[index], figures.carried[index], scope, figures.signal[index], score, event))
     return ItemReading(item, tuple(sentences), figures, tokens, reading.bounds, tuple(flat))
 
 
@@ -120,10 +132,15 @@ def phrase_figures(sentences: Sequence[SentenceReading]) -> dict[str, float]:
     }
 
 
-def direction_f1(sentences: Sequence[SentenceReading], thresholds: tuple[float, float]) -> float:
+def named_directions(sentence: SentenceReading, calibration: Calibration) -> NDArray[np.bool_]:
+    """Which directions its label names, `(2,)`, its scope apart."""
+    return choose_directions(sentence.direction, sentence.carried, calibration.sentence_thresholds, calibration)
+
+
+def direction_f1(sentences: Sequence[SentenceReading], calibration: Calibration) -> float:
     """Macro-F1 of the four-class direction."""
     gold = [direction_class(bool(s.unit.escalation), bool(s.unit.de_escalation)) for s in sentences]
-    guess = [direction_class(*(s.direction >= thresholds)) for s in sentences]
+    guess = [direction_class(*named_directions(s, calibration)) for s in sentences]
     return float(f1_score(gold, guess, labels=[0, 1, 2, 3], average="macro", zero_division=0.0))
 
 
@@ -153,7 +170,7 @@ def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Cal
         part = [s for s in sentences if s.unit.spans is not None and (s.item.source != "corpus") == real]
         if part:
             figures[f"{name}_sentences"] = len(part)
-            figures[f"{name}_direction_f1"] = direction_f1(part, calibration.sentence_thresholds)
+            figures[f"{name}_direction_f1"] = direction_f1(part, calibration)
             figures |= {f"{name}_{key}": value for key, value in phrase_figures(part).items()}
             gold = np.array([s.unit.severity or 0 for s in part]) / 10
             scores = np.array([s.score for s in part])
@@ -161,7 +178,7 @@ def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Cal
             figures[f"{name}_severity_error"] = float(np.abs(gold - scores).mean())
     if outside := [s for s in sentences if s.item.source == "ag"]:
         figures["outside_in_scope"] = float(np.mean([s.scope >= calibration.scope_threshold for s in outside]))
-        figures["outside_alarm"] = float(np.mean([bool((s.direction >= calibration.sentence_thresholds).any()) for s in outside]))
+        figures["outside_alarm"] = float(np.mean([bool(named_directions(s, calibration).any()) for s in outside]))
     if inside := [s for s in sentences if s.unit.in_scope and s.unit.spans is not None]:
         figures["inside_in_scope"] = float(np.mean([s.scope >= calibration.scope_threshold for s in inside]))
     if coded := [s for s in sentences if s.unit.event is not None and s.item.source == "plv"]:
@@ -177,7 +194,8 @@ def measure_articles(items: Sequence[Item], readings: Sequence[Reading], calibra
     figures: dict[str, float] = {}
     if chosen := [(item, f) for item, f in read_figures if item.label is not None and len(item.units) > 1]:
         inside = [f.scope >= calibration.scope_threshold for _, f in chosen]
-        labels = [choose_label(f.direction, calibration.article_thresholds, in_scope=i) for (_, f), i in zip(chosen, inside, strict=True)]
+        named = [choose_directions(f.direction, f.carried, calibration.article_thresholds, calibration) for _, f in chosen]
+        labels = [choose_label(directions, in_scope=i) for directions, i in zip(named, inside, strict=True)]
         scores, gold = np.array([f.score for _, f in chosen]), np.array([(item.severity or 0) / 10 for item, _ in chosen])
         figures["articles"] = len(chosen)
         figures["article_direction_f1"] = float(f1_score([i.label for i, _ in chosen], labels, labels=list(LABELS), average="macro", zero_division=0.0))
