@@ -313,7 +313,9 @@ def score_article(sentences: SentenceFigures, calibration: Calibration) -> Artic
     event = (weight + TINY) @ sentences.event / (weight + TINY).sum()
     if in_scope < calibration.scope_threshold:
         weight = np.zeros_like(weight)
-    return ArticleFigures(np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event, sentences.carried.any(axis=0))
+    return ArticleFigures(
+        np.array([escalation, de_escalation]), in_scope, weight, float(weight @ sentences.score), event, np.asarray(sentences.carried.any(axis=0))
+    )
 
 
 def choose_directions(probabilities: Array, carried: NDArray[np.bool_], thresholds: tuple[float, float], calibration: Calibration) -> NDArray[np.bool_]:
