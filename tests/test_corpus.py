@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from training.corpus.__main__ import main
 from training.corpus.fill import fill, indefinite, join, names, substitute
 from training.corpus.markup import MarkupError, format_article, parse_articles
-from training.corpus.schema import ARTICLES, Article, article_to_dict, read_articles, write_articles
-from training.corpus.standoff import parse_line
+from training.corpus.schema import ARTICLES, STANDOFF, Article, article_to_dict, read_articles, write_articles
+from training.corpus.standoff import parse_line, read_units
 from training.corpus.validate import problems
 from training.corpus.variety import distinct_openings, minimal_pairs, repeated_runs, wordings
 
@@ -146,6 +147,14 @@ def test_indefinite_article_and_capital() -> None:
     assert substitute("A {X} ship met an {Y} one.", {"X": "Iranian", "Y": "Ukrainian"})[0] == "An Iranian ship met a Ukrainian one."
     assert substitute('"{X} will wait."', {"X": "the Netherlands"})[0] == '"The Netherlands will wait."'
     assert [indefinite(word) for word in ("U.S.", "Emirati", "Ugandan", "Nepali", "NATO", "honest")] == ["a", "an", "a", "a", "an", "an"]
+
+
+def test_no_public_sentence_is_labelled_twice_by_one_labeller() -> None:
+    fields: dict[tuple[str, str, str, bool], list[tuple[int, int]]] = {}
+    for unit in read_units(STANDOFF):
+        fields.setdefault((unit.corpus, unit.row, unit.field, unit.second), []).append((unit.start, unit.end))
+    for where, spans in fields.items():
+        assert all(end <= start for (_, end), (start, _) in pairwise(sorted(spans))), where
 
 
 def test_standoff_line() -> None:
