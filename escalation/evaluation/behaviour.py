@@ -2,7 +2,7 @@
 
 In the manner of CheckList (Ribeiro et al., ACL 2020), three types of case: a minimum functionality test (MFT) says what a text's label, scope and phrases
 must be; an invariance test (INV) gives variants that must not change the reading; a directional test (DIR) puts texts in an order of score. The cases are
-one JSON object a line in `escalation/cases/`; none of their texts may be near a text that trains (`python -m training.corpus duplicates` looks).
+one JSON object a line in `escalation/evaluation/cases/`; none of their texts may be near a text that trains (`python -m training.corpus duplicates` looks).
 """
 
 from __future__ import annotations
