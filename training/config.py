@@ -16,7 +16,8 @@ from typing import Any
 class SourceDraws:
     """How many texts of each source an epoch draws (0: none; more than there are: all of them).
 
-    `own` are the files of `Config.data`; `unlabelled` is public text whose sentences only the lessons label (`training/unlabelled.py`).
+    `own` are the files of `Config.data`; `unlabelled` is public text whose sentences only the lessons label (`training/unlabelled.py`),
+    `varied` are variants of the training text that only they label (`training/vary.py`).
     """
 
     corpus: int = 100_000
@@ -27,6 +28,7 @@ class SourceDraws:
     ag: int = 1_000
     own: int = 100_000
     unlabelled: int = 0
+    varied: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Weights:
     ag: float = 1.0
     own: float = 1.0
     unlabelled: float = 1.0
+    varied: float = 1.0
     escalation: float = 1.0
     de_escalation: float = 1.0
     mixed: float = 1.0
@@ -271,14 +274,16 @@ def read_pairs(settings: Sequence[str], option: str) -> dict[str, str]:
 
 def check_unlabelled(config: Config, corpora: Path | None) -> None:
     """Raises a ValueError where text without labels is asked for and could teach nothing."""
-    without = {
-        "file of lessons, which alone label it; set lessons": config.lessons,
-        "folder of public corpora, which hold it; add --corpora FOLDER": corpora is not None,
-        "losses.teacher above 0; raise it": config.losses.teacher,
-        "weights.unlabelled above 0; raise it": config.weights.unlabelled,
-    }
-    if config.sources.unlabelled and (missing := [text for text, there in without.items() if not there]):
-        raise ValueError(f"sources.unlabelled is {config.sources.unlabelled}, but there is no {missing[0]}, or set sources.unlabelled to 0")
+    for source in ("unlabelled", "varied"):
+        without = {
+            "file of lessons, which alone label it; set lessons": config.lessons,
+            "folder of public corpora, which hold it; add --corpora FOLDER": source == "varied" or corpora is not None,
+            "losses.teacher above 0; raise it": config.losses.teacher,
+            f"weights.{source} above 0; raise it": getattr(config.weights, source),
+        }
+        count = getattr(config.sources, source)
+        if count and (missing := [text for text, there in without.items() if not there]):
+            raise ValueError(f"sources.{source} is {count}, but there is no {missing[0]}, or set sources.{source} to 0")
 
 
 def check_options(config: Config, corpora: Path | None) -> None:

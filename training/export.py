@@ -42,6 +42,7 @@ from training.provenance import data_sums, describe_run, own_sums, read_run
 from training.reader import NetworkReader, read_batched
 from training.smooth import smooth
 from training.unlabelled import SOURCE as UNLABELLED
+from training.vary import SOURCE as VARIED
 
 FP32_TOLERANCE = 1e-3  # largest difference of a logit between torch and fp32 ONNX
 INT8_TOLERANCE = 0.02  # largest loss of a dev figure in `COMPARED` through int8
@@ -160,7 +161,7 @@ def write_model(folder: Path, config: Config, special: dict[str, int], calibrati
 
 def sample_windows(dataset: Dataset, tokenizer: Tokenizer, special: dict[str, int], max_tokens: int) -> list[NDArray[np.int64]]:
     """Some labelled sentences of the train part as token ids, special ones included; evenly spread, always the same."""
-    texts = [unit.text for item in dataset.of_split("train") if item.source != UNLABELLED for unit in item.units]
+    texts = [unit.text for item in dataset.of_split("train") if item.source not in (UNLABELLED, VARIED) for unit in item.units]
     chosen = texts[:: max(1, len(texts) // SAMPLE)][:SAMPLE]
     return [
         np.array([special["cls_id"], *encoding.ids[: max_tokens - 2], special["sep_id"]], dtype=np.int64)

@@ -17,6 +17,7 @@ from training.config import Config
 from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Unit, load_dataset, unit_from_sentence
 from training.unlabelled import add_unlabelled
+from training.vary import add_varied
 
 SOURCE = "own"
 SHOWN = 5  # faults that an error lists
@@ -151,4 +152,6 @@ def open_dataset(config: Config, corpora: Path | None) -> Dataset:
         FileNotFoundError: a file is missing.
     """
     dataset = load_dataset(corpora, own=read_own(config), only_own=config.only_own)
-    return add_unlabelled(dataset, corpora) if config.sources.unlabelled and corpora is not None else dataset
+    if config.sources.unlabelled and corpora is not None:
+        dataset = add_unlabelled(dataset, corpora)
+    return add_varied(dataset, config) if config.sources.varied else dataset

@@ -74,7 +74,7 @@ class Trainer:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.dev = measurable(dataset.of_split("dev"))
         self.lessons = load_lessons(Path(config.lessons)) if config.lessons else None
-        if config.sources.unlabelled and self.lessons is not None:
+        if self.lessons is not None:
             check_asked(dataset, config, self.lessons)
 
     def batches(self, epoch: int) -> list[list[list[Example]]]:

@@ -16,6 +16,7 @@ from training.corpus.standoff import read_units
 from training.data import Dataset, Item, Unit, item_text
 from training.lessons import Lessons
 from training.sources import read_source
+from training.vary import SOURCE as VARIED
 
 SOURCE = "unlabelled"
 
@@ -52,8 +53,9 @@ def add_unlabelled(dataset: Dataset, corpora: Path, *, standoff: Path = STANDOFF
 
 def check_asked(dataset: Dataset, config: Config, lessons: Lessons) -> None:
     """Raises a ValueError where there are sentences without labels that the teacher was not asked about: they would train nothing."""
-    draws = SourceDraws(**dict.fromkeys((item.name for item in dataclasses.fields(SourceDraws)), 0) | {SOURCE: config.sources.unlabelled})
+    taught = {SOURCE: config.sources.unlabelled, VARIED: config.sources.varied}
+    draws = SourceDraws(**dict.fromkeys((item.name for item in dataclasses.fields(SourceDraws)), 0) | taught)
     texts = {unit.text for epoch in range(config.epochs) for item in dataset.draw(draws, config.seed, epoch) for unit in item.units}
     if missing := sum(lessons.get(text) is None for text in texts):
-        remedy = "ask the teacher about this very configuration (python -m training.teach), or set sources.unlabelled to 0"
+        remedy = "ask the teacher about this very configuration (python -m training.teach), or set sources.unlabelled and sources.varied to 0"
         raise ValueError(f"{missing} of {len(texts)} sentences without labels have no lessons in {config.lessons}; {remedy}")
