@@ -21,6 +21,7 @@ from training.data import Item
 from training.measure import ItemReading, SentenceReading, direction_f1, interpret, interpret_all, phrase_figures
 
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+BOUND_COST = 0.005  # of macro-F1: what a reader may pay for labels that all have their reason (training/LOG.md)
 POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
 
 
@@ -54,10 +55,11 @@ def fit_sentences(sentences: Sequence[SentenceReading], base: Calibration) -> Ca
 
 
 def bind_labels(sentences: Sequence[SentenceReading], fitted: Calibration) -> Calibration:
-    """Binds labels to phrases where that costs the labels of sentences with phrase labels nothing: a label without a highlight has no reason to show."""
+    """Binds labels to phrases, for a label without a highlight has no reason to show; unless the labels of sentences with phrase labels lose more than
+    `BOUND_COST` by it, as those of a model do that learnt of sentences alone and marks few phrases."""
     phrased = [s for s in sentences if s.unit.spans is not None and s.unit.escalation is not None]
     bound = dataclasses.replace(fitted, phrase_bound=True)
-    return bound if phrased and direction_f1(phrased, bound) >= direction_f1(phrased, fitted) else fitted
+    return bound if phrased and direction_f1(phrased, bound) >= direction_f1(phrased, fitted) - BOUND_COST else fitted
 
 
 def fit_weights(articles: Sequence[ItemReading], singles: Sequence[SentenceReading], base: Calibration) -> Calibration:

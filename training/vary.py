@@ -48,10 +48,10 @@ def find_neighbours(tokenizer: Tokenizer, table: torch.Tensor) -> dict[str, tupl
     """The words nearest to each word of the vocabulary, by the cosine of the encoder's embeddings, among those with the same ending.
 
     Args:
-        tokenizer: of the encoder; only whole lower-case words of four letters and more are taken, as bare tokens or behind RoBERTa's mark of a space.
+        tokenizer: of the encoder; only whole lower-case words of four letters and more are taken, as bare tokens or behind the mark of a space.
         table: `(n_vocabulary, n_dimensions)` embeddings.
     """
-    whole = {token.removeprefix("Ġ"): number for token, number in tokenizer.get_vocab().items()}
+    whole = {token.lstrip("Ġ▁"): number for token, number in tokenizer.get_vocab().items()}
     words = sorted(word for word in whole if WORD.fullmatch(word) and word.islower())
     unit = torch.nn.functional.normalize(table[[whole[word] for word in words]].detach().float(), dim=1)
     endings = [ending(word) for word in words]
