@@ -41,11 +41,15 @@ teacher lessons student fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 teacher: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
 
-# Asked about are both draws of names and the unlabelled articles, and none of the titles of NGEC and AG that have no phrases; those train by their labels alone.
+# Asked about are both draws of names, the unlabelled articles and the variants, and none of the titles of NGEC and AG that have no phrases; those train by
+# their labels alone.
+ASK := $(BIN)/python -m training.teach runs/teacher
 lessons: $(VENV)/dev
-	$(BIN)/python -m training.teach runs/teacher $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(ASK) $(CONFIGS)/newswire-en-first.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(ASK) $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
 
 student: $(VENV)/dev
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-first.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
 

@@ -149,7 +149,7 @@ def test_the_readme_gives_the_commands_that_make_gives() -> None:
     made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     commands = [line.partition(" -m ")[2] for line in made.splitlines() if " -m training." in line]
     readme = [line.partition("#")[0].strip() for line in (ROOT / "training/README.md").read_text().splitlines()]
-    assert len(commands) == 4
+    assert len(commands) == 6
     assert not [command for command in commands if f"python -m {command}" not in readme]
 
 
@@ -160,13 +160,16 @@ def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
     whole = subprocess.run(["make", "--dry-run", "train"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert whole.index("runs/lessons.safetensors") < whole.index("training.export") < whole.index("escalation evaluate")
     commands = [line.split()[2:] for line in made.stdout.splitlines() if " -m training." in line]
-    assert [command[0] for command in commands] == ["training.train", "training.teach", "training.train", "training.export"]
-    first, second, third, last = (command[1:] for command in commands)
-    teacher = train_module.choose_config(train_module.make_parser().parse_args([*first[:-1], str(ROOT)]))
-    student = train_module.choose_config(train_module.make_parser().parse_args([*third[:-1], str(ROOT)]))
+    assert [command[0].removeprefix("training.") for command in commands] == ["train", "teach", "teach", "train", "train", "export"]
+    large, *asked, first, second, last = (command[1:] for command in commands)
+    teacher, *students = (train_module.choose_config(train_module.make_parser().parse_args([*line[:-1], str(ROOT)])) for line in (large, first, second))
     assert teacher.encoder == "large"
-    assert second[0] == f"runs/{teacher.name}"
-    assert second[second.index("--to") + 1] == student.lessons
-    asked = override(student, [second[place + 1] for place, word in enumerate(second) if word == "--set"])
-    assert 0 < asked.name_draws <= student.name_draws
-    assert (last[0], last[last.index("--to") + 1]) == (f"runs/{student.name}", f"models/{student.name}")
+    for line, student, trained in zip(asked, students, (first, second), strict=True):
+        assert line[0] == f"runs/{teacher.name}"
+        assert line[1] == trained[0]  # the teacher is asked about the very configuration that trains
+        assert line[line.index("--to") + 1] == student.lessons
+        wanted = override(student, [line[place + 1] for place, word in enumerate(line) if word == "--set"])
+        assert 0 < wanted.name_draws <= student.name_draws
+        assert (wanted.sources.unlabelled, wanted.sources.varied) == (student.sources.unlabelled, student.sources.varied)
+    assert students[1].start == f"runs/{students[0].name}"
+    assert (last[0], last[last.index("--to") + 1]) == (f"runs/{students[1].name}", f"models/{students[1].name}")

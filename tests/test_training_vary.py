@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models
 
 from training import train as train_module
 from training import vary
+from training.card import describe_data
 from training.config import Config, SourceDraws, Weights, check_options, override
 from training.data import Dataset, Item, Span, Unit
 from training.export import sample_windows
@@ -147,3 +148,15 @@ def test_what_variants_need_is_said(missing: dict[str, Any], message: str) -> No
     check_options(Config(**values), None)
     with pytest.raises(ValueError, match=rf"sources.varied is 5, but there is {message}.* or set sources.varied to 0"):
         check_options(Config(**{**values, **missing}), ROOT)
+
+
+def test_the_card_says_what_variants_are() -> None:
+    assert "`varied` are variants of the train texts" in describe_data(Config(), {"corpus", "varied"})
+    assert "varied" not in describe_data(Config(), {"corpus"})
+    assert describe_data(Config(), {"corpus", "varied", "plv"}).splitlines()[-3].startswith("|")  # the table of licences stays one
+
+
+def test_the_card_says_where_the_first_part_of_the_training_is_described() -> None:
+    assert "stands in `training/configs/newswire-en-first.toml`" in describe_data(Config(start="runs/newswire-en-first"), set())
+    assert "stands in its own card" in describe_data(Config(start="newswire-fr"), set())
+    assert "Training went on" not in describe_data(Config(), set())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from escalation.calibration import Array, Calibration, logistic, logit
 from escalation.evaluation.fitting import best_thresholds, conformal_width, fit_logistic
-from escalation.evidence import article_features, weigh_sentences
+from escalation.evidence import article_features, score_article, weigh_sentences
 from escalation.reading import Reading
 from training.data import Item
 from training.measure import ItemReading, SentenceReading, direction_f1, interpret, interpret_all, phrase_figures
@@ -146,7 +146,6 @@ def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibratio
     singles = [s for reading in readings for s in reading.sentences if s.unit.severity is not None and s.unit.in_scope]
     fitted = fit_weights(articles, singles, fitted)
     fitted = fit_articles(make_cases(articles, readings), fitted)
-    errors = np.array(
-        [abs(weigh_sentences(a.figures.direction, fitted) @ a.figures.score * bool(a.item.in_scope) - (a.item.severity or 0) / 10) for a in articles]
-    )
+    graded = [r for r in readings if r.item.severity is not None]
+    errors = np.array([abs(score_article(r.figures, fitted).score - (r.item.severity or 0) / 10) for r in graded])  # as a user will get them, scope included
     return dataclasses.replace(fitted, article_interval=conformal_width(errors))
