@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from training.config import Config
+from training.corpus.schema import STANDOFF
+from training.corpus.standoff import read_units
 from training.sources import used_sources
 
 ROWS = (
@@ -57,9 +59,11 @@ def figures_table(figures: dict[str, Any]) -> str:
 CONFIGS = Path(__file__).parent / "configs"
 PUBLIC = ("standoff", "plv", "cameo", "ngec", "ag")
 MINILM = "Encoder: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0."
-CORPUS_TEXT = "`corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch."
+CORPUS_TEXT = "`corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch; \
+labelled twice, and a third labeller decided where the two differed."
 PUBLIC_TEXT = """`standoff` is AG's world news,
-BBC political articles and 900 NGEC articles with labels of the project{unlabelled}. Public text is not part of the project; who retrains gets it upstream:
+BBC political articles and {ngec:,} NGEC articles with labels of the project, made in the same way, but that of NGEC's sentences only {share:.0%}
+were labelled twice{unlabelled}. Public text is not part of the project; who retrains gets it upstream:
 
 | source | licence stated there | what |
 |---|---|---|
@@ -70,7 +74,7 @@ WEIGH = "Weigh the sources' licences before commercial use: AG's corpus is for n
 
 LIMITS = """## Known limits
 
-English only. One labelling (a single pass) stands behind most labels. Sentences are read with their neighbours in a window of
+English only. Sentences are read with their neighbours in a window of
 {max_tokens} tokens, not with the whole article. Irony, code words and threats that only an insider hears are missed. The labels are what the
 codebook says, not what happened afterwards.
 """
@@ -90,7 +94,10 @@ def describe_data(config: Config, used: set[str]) -> str:
     parts = [text for source, text in (("corpus", CORPUS_TEXT), ("varied", VARIED)) if source in used]
     if used & set(PUBLIC):
         licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in used_sources(unlabelled="unlabelled" in used))
-        parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else ""))
+        generated = [label for label in read_units(STANDOFF) if label.corpus == "ngec"]
+        twice = sum(label.second for label in generated)
+        counts = {"ngec": len({label.row for label in generated}), "share": twice / (len(generated) - twice)}
+        parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else "", **counts))
     own = f"`own` is data of who trained it: {', '.join(Path(name).name for name in config.data)} (SHA-256 sums in train.toml)." if "own" in used else ""
     start = describe_start(config.start)
     encoder = MINILM if "minilm" in config.encoder.lower() else f"Encoder: {config.encoder}."
