@@ -1,4 +1,4 @@
-"""What the export fits: when labels are bound to highlights."""
+"""What the export fits: when labels are bound to highlights, and the interval of a text's score."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from escalation.calibration import Calibration
-from training.calibrate import bind_labels
+from escalation.evidence import DIRECTION_LOGITS, N_LOGITS, SCOPE_LOGIT, Phrase, read_logits, score_sentences
+from training.calibrate import bind_labels, fit_interval
 from training.data import Item, Unit
-from training.measure import SentenceReading
+from training.measure import ItemReading, SentenceReading
 
 ITEM = Item("a", "corpus", "dev", ())
 
@@ -36,3 +37,26 @@ def test_labels_are_bound_to_highlights_unless_they_lose_more_than_half_a_point(
 def test_without_phrase_labels_nothing_is_bound() -> None:
     assert not bind_labels(readings(0, phrases=False), Calibration()).phrase_bound
     assert not bind_labels([], Calibration()).phrase_bound
+
+
+def read_text(severity: float | None, *, in_scope: bool, phrase: bool) -> ItemReading:
+    """A text of one sentence that is labelled in scope, read as in scope or not, with a word of evidence or without."""
+    logits = np.zeros((2, N_LOGITS), np.float32)
+    logits[:, 0] = 9.0
+    logits[0, 1] = 18.0 if phrase else 0.0
+    logits[:, DIRECTION_LOGITS] = -9.0
+    logits[0, DIRECTION_LOGITS.start] = 9.0
+    logits[:, SCOPE_LOGIT] = 9.0 if in_scope else -9.0
+    tokens, bounds = read_logits(logits), np.array([0, 2])
+    figures = score_sentences(tokens, bounds, [Phrase(0, 1, 0, 0)] if phrase else [], Calibration())
+    return ItemReading(Item("a", "corpus", "dev", (Unit("A sentence."),), "escalation", severity, True), (), figures, tokens, bounds, ())
+
+
+def test_the_interval_of_a_text_is_fitted_on_scores_as_a_user_gets_them() -> None:
+    """What the model takes for sport has the score 0, whatever its label says; a text of one sentence counts, one without a severity does not."""
+    missed = [read_text(6.0, in_scope=False, phrase=True)] * 10
+    assert fit_interval(missed, Calibration()).article_interval == pytest.approx(0.6)
+    seen = fit_interval([read_text(6.0, in_scope=True, phrase=True)] * 10, Calibration()).article_interval
+    assert 0.0 < seen < 0.55
+    assert fit_interval([*missed, *[read_text(None, in_scope=True, phrase=False)] * 100], Calibration()).article_interval == pytest.approx(0.6)
+    assert fit_interval(missed[:8], Calibration()).article_interval == 1.0  # too few to hold nine in ten

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,18 @@ from conftest import ROOT
 from tiny_training import settings
 from tokenizers import Tokenizer, models
 
+from training import teach, vary
 from training import train as train_module
-from training import vary
 from training.card import describe_data
-from training.config import Config, SourceDraws, Weights, check_options, override
+from training.checkpoint import BEST
+from training.config import Config, LossWeights, SourceDraws, Weights, check_options, override, to_toml
 from training.data import Dataset, Item, Span, Unit
 from training.export import sample_windows
-from training.lessons import TAUGHT, name_of, save_lessons
-from training.network import load_tokenizer
+from training.lessons import TAUGHT, Lessons, name_of, save_lessons
+from training.network import EvidenceNetwork, load_encoder, load_tokenizer
 from training.own import open_dataset
-from training.vary import add_varied, collect_phrases, ending, exchange_phrases, exchange_words, find_neighbours
+from training.reader import NetworkReader
+from training.vary import NEIGHBOURS, add_varied, collect_phrases, ending, exchange_phrases, exchange_words, find_neighbours
 from training.vary import vary as make_variant
 
 SENTENCE = "The army shelled two villages."
@@ -33,6 +38,7 @@ def unit(text: str, phrase: str, signal: int) -> Unit:
     return Unit(text, (Span(start, start + len(phrase), signal, 0, True, False),), 1, 0, 5.0, True)
 
 
+PINNED = ["The army shelled two villages.", "Both shelled two villages.", "A reopening border helps."]
 UNITS = (
     unit(SENTENCE, "shelled two villages", 15),
     unit("Both signed a truce.", "signed a truce", 1),
@@ -56,9 +62,25 @@ def test_neighbours_are_the_nearest_words_of_the_same_form() -> None:
     assert set(found) == {"attacked", "raided", "praised", "attacking", "attack"}
 
 
-def test_words_of_a_subword_vocabulary_count_behind_their_mark() -> None:
-    tokenizer = Tokenizer(models.WordLevel({"Ġattacked": 0, "▁raided": 1}, unk_token="Ġattacked"))
-    assert find_neighbours(tokenizer, torch.eye(2)) == {"attacked": ("raided",), "raided": ("attacked",)}
+@pytest.mark.parametrize("mark", ["Ġ", "▁"])
+def test_in_a_vocabulary_that_marks_spaces_only_marked_tokens_are_words(mark: str) -> None:
+    """`raided` without a mark is the end of another word, and the order in which a vocabulary is given must not matter."""
+    tokens = [f"{mark}attacked", "raided", f"{mark}raided", "opened", f"{mark}signed"]
+    table = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [1.0, 0.0], [0.9, 0.1]])
+    tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="raided"))
+    assert find_neighbours(tokenizer, table)["attacked"] == ("signed", "raided")
+
+
+def test_large_vocabularies_have_their_own_neighbours() -> None:
+    """The table is worked out in blocks; a word has a few neighbours, however many are near."""
+    letters = "bcdfghjklmnpqrtvwxz"
+    words = [f"{a}{b}{c}a" for a in letters for b in letters for c in letters][:1500]
+    angles = torch.linspace(0.0, 3.0, len(words))
+    table = torch.stack([angles.cos(), angles.sin()], dim=1)
+    order = {word: number for number, word in enumerate(words)}
+    found = find_neighbours(Tokenizer(models.WordLevel(order, unk_token=words[0])), table)
+    assert {len(near) for near in found.values()} == {NEIGHBOURS}
+    assert all(abs(order[other] - order[word]) <= NEIGHBOURS for word, near in found.items() for other in near)
 
 
 def test_phrases_give_way_to_others_of_their_form_and_of_any_signal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +125,68 @@ def test_a_variant_has_no_labels_and_is_always_the_same() -> None:
     first, again, other = (make_variant(item, phrases, {"villages": ["towns"]}, seed) for seed in ("1", "1", "3"))
     assert first == again
     assert [unit.text for unit in first.units] != [unit.text for unit in other.units]
+    assert [unit.text for unit in first.units] == PINNED  # in another process too
     assert (first.id, first.source, first.split, first.label, first.severity) == ("varied/corpus/a", "varied", "train", None, None)
     assert all(found == Unit(found.text) for found in first.units)
+
+
+@pytest.mark.parametrize("left_out", ["sources.standoff=0", "weights.standoff=0"])
+def test_a_source_that_is_left_out_is_neither_varied_nor_lends_its_phrases(encoder: Path, dataset: Dataset, left_out: str) -> None:
+    both = Dataset((Item("licensed", "standoff", "train", (unit("It shelled a hidden dam.", "shelled a hidden dam", 15),)),), dataset.articles)
+    config = override(settings(encoder), ["sources.varied=5"])
+    with_it, without = (
+        [unit.text for item in add_varied(both, c).items if item.source == "varied" for unit in item.units] for c in (config, override(config, [left_out]))
+    )
+    assert len(with_it) == len(without) + 1
+    assert "hidden" in " ".join(with_it)
+    assert "hidden" not in " ".join(without)
+
+
+def test_where_there_is_nothing_to_vary_it_is_said(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = override(settings(encoder), ["sources.varied=7"])
+    bare = Dataset((Item("bare", "ag", "train", (Unit("Prices."),)),))
+    with pytest.raises(ValueError, match=r"sources.varied is 7, but no text that trains has phrases labelled; label some, or set sources.varied to 0"):
+        add_varied(bare, config)
+    with pytest.raises(ValueError, match=r"sources.varied is 7, but the vocabulary of .* has no whole words"):
+        add_varied(Dataset((Item("a", "own", "train", UNITS),)), dataclasses.replace(config, encoder=str(write_letters(encoder, tmp_path / "letters"))))
+    (tmp_path / "student.toml").write_text(to_toml(dataclasses.replace(config, encoder="python:not_there", lessons="l", name_draws=1), {}))
+    run = tmp_path / "teacher"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps(settings(encoder).to_dict()))
+    (run / BEST).write_bytes(b"weights")
+    assert teach.main([str(run), str(tmp_path / "student.toml"), "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "package 'not_there' is not installed" in capsys.readouterr().err
+
+
+def write_letters(encoder: Path, folder: Path) -> Path:
+    """The tiny encoder with a vocabulary of single letters."""
+    shutil.copytree(encoder, folder)
+    made = json.loads((folder / "tokenizer.json").read_text())
+    made["model"]["vocab"] = {(word if not word.isalpha() or len(word) == 1 else f"[{word}]"): number for word, number in made["model"]["vocab"].items()}
+    (folder / "tokenizer.json").write_text(json.dumps(made))
+    return folder
+
+
+def test_what_a_teacher_said_of_a_sentence_among_its_own_neighbours_stays(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """A variant may repeat a sentence as it is, between others."""
+    config = override(settings(encoder, name_draws=1, epochs=1), ["sources.varied=900"])
+    items = teach.items_to_ask(add_varied(dataset, config), config, Lessons())
+    sources = [item.source for item in items]
+    assert sources == sorted(sources)  # corpus, then varied
+    assert set(sources) == {"corpus", "varied"}
+    tokenizer, special = load_tokenizer(str(encoder))
+    network = EvidenceNetwork(load_encoder(str(encoder)))
+    reader = NetworkReader(network, tokenizer, special, config.max_tokens)
+    sentence, other = "the army shelled the village .", "it said prices rose ."
+    pair = [Item("a", "corpus", "train", (Unit(sentence),)), Item("varied/a", "varied", "train", (Unit(other), Unit(sentence)))]
+    alone, both = Lessons(), Lessons()
+    teach.teach(reader, pair[:1], alone, tmp_path / "alone.safetensors")
+    teach.teach(reader, pair, both, tmp_path / "both.safetensors")
+    expected, found = alone.get(sentence), both.get(sentence)
+    assert expected is not None
+    assert found is not None
+    np.testing.assert_array_equal(found, expected)
+    assert both.get(other) is not None
 
 
 def test_only_text_that_trains_is_varied_or_lends_its_phrases(encoder: Path, dataset: Dataset) -> None:
@@ -141,7 +223,10 @@ def test_a_run_on_variants_that_the_teacher_was_not_asked_about_does_not_begin(e
 
 
 @pytest.mark.parametrize(
-    ("missing", "message"), [({"lessons": ""}, "no file of lessons"), ({"weights": Weights(varied=0.0)}, "no weights.varied above 0")]
+    ("missing", "message"), [
+        ({"lessons": ""}, "no file of lessons"), ({"weights": Weights(varied=0.0)}, "no weights.varied above 0"),
+        ({"losses": LossWeights(teacher=0.0)}, "no losses.teacher above 0"),
+    ]
 )  # fmt: skip
 def test_what_variants_need_is_said(missing: dict[str, Any], message: str) -> None:
     values: dict[str, Any] = {"sources": SourceDraws(varied=5), "lessons": "lessons"}
@@ -154,9 +239,3 @@ def test_the_card_says_what_variants_are() -> None:
     assert "`varied` are variants of the train texts" in describe_data(Config(), {"corpus", "varied"})
     assert "varied" not in describe_data(Config(), {"corpus"})
     assert describe_data(Config(), {"corpus", "varied", "plv"}).splitlines()[-3].startswith("|")  # the table of licences stays one
-
-
-def test_the_card_says_where_the_first_part_of_the_training_is_described() -> None:
-    assert "stands in `training/configs/newswire-en-first.toml`" in describe_data(Config(start="runs/newswire-en-first"), set())
-    assert "stands in its own card" in describe_data(Config(start="newswire-fr"), set())
-    assert "Training went on" not in describe_data(Config(), set())

@@ -76,6 +76,12 @@ def fit_weights(articles: Sequence[ItemReading], singles: Sequence[SentenceReadi
     return min((dataclasses.replace(base, relevance_power=p, position_decay=d, doubt=c) for p, d, c in grid), key=error)
 
 
+def fit_interval(readings: Sequence[ItemReading], base: Calibration) -> Calibration:
+    """The interval of a text's score, from the errors of all texts with a severity, short ones too, as a user gets their scores: by the model's own scope."""
+    errors = [abs(score_article(r.figures, base).score - r.item.severity / 10) for r in readings if r.item.severity is not None]
+    return dataclasses.replace(base, article_interval=conformal_width(np.array(errors)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """An article, or a sentence taken as an article of one sentence."""
@@ -146,6 +152,4 @@ def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibratio
     singles = [s for reading in readings for s in reading.sentences if s.unit.severity is not None and s.unit.in_scope]
     fitted = fit_weights(articles, singles, fitted)
     fitted = fit_articles(make_cases(articles, readings), fitted)
-    graded = [r for r in readings if r.item.severity is not None]
-    errors = np.array([abs(score_article(r.figures, fitted).score - (r.item.severity or 0) / 10) for r in graded])  # as a user will get them, scope included
-    return dataclasses.replace(fitted, article_interval=conformal_width(errors))
+    return fit_interval(readings, fitted)

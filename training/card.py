@@ -56,7 +56,6 @@ def figures_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-CONFIGS = Path(__file__).parent / "configs"
 PUBLIC = ("standoff", "plv", "cameo", "ngec", "ag")
 MINILM = "Encoder: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0."
 CORPUS_TEXT = "`corpus` are the project's own articles: synthetic news of invented events, their actors filled with other names at each epoch; \
@@ -80,15 +79,6 @@ codebook says, not what happened afterwards.
 """
 
 
-def describe_start(start: str) -> str:
-    """What a run went on from, and where one reads what that was trained on; empty where it began at the encoder."""
-    if not start:
-        return ""
-    own = CONFIGS / f"{Path(start).name}.toml"
-    place = f"`training/configs/{own.name}`" if own.is_file() else "its own card"
-    return f"Training went on from `{start}`; what that was trained on stands in {place}."
-
-
 def describe_data(config: Config, used: set[str]) -> str:
     """What the sources that a run trained on are, and their licences."""
     parts = [text for source, text in (("corpus", CORPUS_TEXT), ("varied", VARIED)) if source in used]
@@ -99,7 +89,7 @@ def describe_data(config: Config, used: set[str]) -> str:
         counts = {"ngec": len({label.row for label in generated}), "share": twice / (len(generated) - twice)}
         parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else "", **counts))
     own = f"`own` is data of who trained it: {', '.join(Path(name).name for name in config.data)} (SHA-256 sums in train.toml)." if "own" in used else ""
-    start = describe_start(config.start)
+    start = f"Training went on from `{config.start}`; what that was trained on stands in its own card, or in its run.json." if config.start else ""
     encoder = MINILM if "minilm" in config.encoder.lower() else f"Encoder: {config.encoder}."
     closing = f"{encoder} {WEIGH}" if used & set(PUBLIC) else encoder
     return "\n\n".join(part for part in (" ".join(parts), own, start, closing) if part)

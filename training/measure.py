@@ -189,7 +189,7 @@ def measure(items: Sequence[Item], readings: Sequence[Reading], calibration: Cal
 
 
 def measure_articles(items: Sequence[Item], readings: Sequence[Reading], calibration: Calibration) -> dict[str, float]:
-    """Figures of whole articles of at least two sentences: direction, severity, scope, how often the interval holds the label's severity."""
+    """Figures of whole articles of at least two sentences: direction, severity, scope; and how often the interval holds the severity of any labelled text."""
     read_figures = [(a.item, score_article(a.figures, calibration)) for a in interpret_all(items, readings, calibration)]
     figures: dict[str, float] = {}
     if chosen := [(item, f) for item, f in read_figures if item.label is not None and len(item.units) > 1]:
@@ -201,8 +201,9 @@ def measure_articles(items: Sequence[Item], readings: Sequence[Reading], calibra
         figures["article_direction_f1"] = float(f1_score([i.label for i, _ in chosen], labels, labels=list(LABELS), average="macro", zero_division=0.0))
         figures["article_direction_accuracy"] = float(np.mean([i.label == label for (i, _), label in zip(chosen, labels, strict=True)]))
         figures["article_severity_pearson"] = float(np.corrcoef(gold, scores)[0, 1]) if gold.std() and scores.std() else 0.0
-        figures["article_interval_coverage"] = float((np.abs(gold - scores) <= calibration.article_interval).mean())
         figures["article_scope_accuracy"] = float(np.mean([bool(item.in_scope) == i for (item, _), i in zip(chosen, inside, strict=True)]))
+    if graded := [abs(f.score - item.severity / 10) for item, f in read_figures if item.severity is not None]:
+        figures["article_interval_coverage"] = float(np.mean(np.array(graded) <= calibration.article_interval))
     if outside := [f for item, f in read_figures if item.source == "ag"]:
         figures["outside_articles_in_scope"] = float(np.mean([f.scope >= calibration.scope_threshold for f in outside]))
     return figures

@@ -28,13 +28,14 @@ from training.network import load_tokenizer
 from training.own import open_dataset
 from training.reader import NetworkReader
 from training.sources import file_sum
+from training.vary import SOURCE as VARIED
 
 BATCH = 64  # texts read at once
 PART = 20  # batches between saves
 
 
 def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
-    """Every item that the student's epochs show and that the teacher has not been asked about, short ones first.
+    """Every item that the student's epochs show and that the teacher has not been asked about, short ones first, variants after all text as written.
 
     Raises:
         ValueError: the names change with every epoch, so that there is no end of items.
@@ -46,7 +47,7 @@ def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
         for item in dataset.draw(config.sources, config.seed, epoch, name_draws=config.name_draws):
             found.setdefault((item.id, *(unit.text for unit in item.units)), item)
     new = [item for item in found.values() if any(said.get(unit.text) is None for unit in item.units)]
-    return sorted(new, key=lambda item: sum(len(unit.text) for unit in item.units))
+    return sorted(new, key=lambda item: (item.source == VARIED, sum(len(unit.text) for unit in item.units)))
 
 
 def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Path) -> None:
@@ -60,7 +61,8 @@ def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Pat
     for number, start in enumerate(tqdm(range(0, len(items), BATCH), unit="batch"), 1):
         for reading in read(reader, [[unit.text for unit in item.units] for item in items[start : start + BATCH]]):
             for sentence, (first, last) in zip(reading.sentences, pairwise(reading.bounds), strict=True):
-                said.add(name_of(sentence), reading.logits[first:last])
+                if said.get(sentence) is None:  # a variant may repeat a sentence between other neighbours: what was said of it among its own stays
+                    said.add(name_of(sentence), reading.logits[first:last])
         if number % PART == 0:
             save()
     save()
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
         tokenizer, special = load_tokenizer(teacher.encoder)
         teach(NetworkReader(load_network(args.run, teacher), tokenizer, special, teacher.max_tokens), items, said, args.to)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{args.to}: {len(said)} sentences")

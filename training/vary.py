@@ -27,6 +27,7 @@ PHRASE_SHARE = 0.5  # of the phrases that are exchanged
 WORD_SHARE = 0.2  # of the words that are: half of TinyBERT's 0.4, for whole sentences of news are to stay readable
 NEIGHBOURS = 8  # of a word, half of TinyBERT's 15: the ending must be the same too
 SEARCHED = 40  # nearest words among which those with the same ending are looked for
+SPACES = ("Ġ", "▁")  # what byte-level BPE and SentencePiece write for the space before a word
 WORD = re.compile(r"[A-Za-z]{4,}")
 ENDING = re.compile(r"(ed|ing|s|ly)$")
 
@@ -48,10 +49,13 @@ def find_neighbours(tokenizer: Tokenizer, table: torch.Tensor) -> dict[str, tupl
     """The words nearest to each word of the vocabulary, by the cosine of the encoder's embeddings, among those with the same ending.
 
     Args:
-        tokenizer: of the encoder; only whole lower-case words of four letters and more are taken, as bare tokens or behind the mark of a space.
+        tokenizer: of the encoder; only whole lower-case words of four letters and more are taken. Where a vocabulary marks the space before a word, what
+            has no mark is the end of another word.
         table: `(n_vocabulary, n_dimensions)` embeddings.
     """
-    whole = {token.lstrip("Ġ▁"): number for token, number in tokenizer.get_vocab().items()}
+    vocabulary = tokenizer.get_vocab()
+    marked = {token[1:]: number for token, number in vocabulary.items() if token.startswith(SPACES)}
+    whole = marked or vocabulary
     words = sorted(word for word in whole if WORD.fullmatch(word) and word.islower())
     unit = torch.nn.functional.normalize(table[[whole[word] for word in words]].detach().float(), dim=1)
     endings = [ending(word) for word in words]
@@ -107,13 +111,25 @@ def vary(item: Item, phrases: Phrases, neighbours: Mapping[str, Sequence[str]], 
 def add_varied(dataset: Dataset, config: Config) -> Dataset:
     """Adds one variant of every text of the train part whose phrases are labelled, none or some; the corpus' articles keep one set of names for it.
 
+    Only sources that train are varied and lend phrases. Variants depend on the seed, the encoder and all that text, so that a teacher has to be asked anew
+    when any of it changes.
+
     Raises:
+        ValueError: there is nothing to vary, or the encoder's vocabulary has no whole words.
         ModuleNotFoundError: the encoder's package is not installed.
         OSError: there is no such encoder.
     """
-    labelled = [item for item in dataset.of_split("train") if any(unit.spans is not None for unit in item.units)]
+    count = config.sources.varied
+    chosen = [item for item in dataset.of_split("train") if getattr(config.sources, item.source) and getattr(config.weights, item.source)]
+    labelled = [item for item in chosen if any(unit.spans is not None for unit in item.units)]
+    if not labelled:
+        raise ValueError(f"sources.varied is {count}, but no text that trains has phrases labelled; label some, or set sources.varied to 0")
     phrases = collect_phrases(unit for item in labelled for unit in item.units)
     tokenizer, _ = load_tokenizer(config.encoder)
     neighbours = find_neighbours(tokenizer, load_encoder(config.encoder).get_input_embeddings().weight)  # type: ignore[operator]
+    if not any(neighbours.values()):
+        raise ValueError(
+            f"sources.varied is {count}, but the vocabulary of {config.encoder!r} has no whole words; take another encoder, or set sources.varied to 0"
+        )
     varied = tuple(vary(item, phrases, neighbours, str(config.seed)) for item in labelled)
     return dataclasses.replace(dataset, items=(*dataset.items, *varied))

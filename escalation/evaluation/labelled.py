@@ -168,13 +168,15 @@ def read_phrase(row: Any, text: str, shift: int) -> LabelledPhrase:
     """A phrase; `text` is what its offsets count, `shift` where that begins in the whole text.
 
     Raises:
-        ValueError: offsets outside the text, words that don't stand there, an unknown signal, direction or status.
+        ValueError: offsets outside the text or of nothing but space, words that don't stand there, an unknown signal, direction or status.
     """
     if not isinstance(row, Mapping):
         raise ValueError(f"a phrase must be an object with start and end, got {row!r}")
     start, end = row.get("start"), row.get("end")
     if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text)):
         raise ValueError(f"phrase {row.get('text', '')!r}: start and end must be whole numbers with 0 <= start < end <= {len(text)}, got {start!r} and {end!r}")
+    if not text[start:end].strip():
+        raise ValueError(f"phrase {start}:{end} is {text[start:end]!r}: nothing but space; give the offsets of its words, counted in characters")
     if "text" in row and row["text"] != text[start:end]:
         raise ValueError(f"phrase {start}:{end} is {text[start:end]!r}, but its text says {row['text']!r}; count the offsets in characters")
     signal, direction, status = row.get("signal"), row.get("direction"), row.get("status")
