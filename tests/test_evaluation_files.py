@@ -91,6 +91,7 @@ FAULTS = [
     ({"text": "a", "signal": "aid", "quad": "verbal conflict"}, ["contradicts"]),
     ({"text": "a", "quad": "verbal"}, ["quad must be one of verbal conflict"]),
     ({"text": "abc", "phrases": [{"start": 1, "end": 9, "signal": "attack"}]}, ["0 <= start < end <= 3", "1 and 9"]),
+    ({"text": "a b", "phrases": [{"start": 1, "end": 2, "signal": "attack"}]}, ["phrase 1:2 is ' '", "nothing but space"]),
     ({"text": "abc", "phrases": [{"start": 2, "end": 2, "signal": "attack"}]}, ["start < end"]),
     ({"text": "abc", "phrases": [{"start": 0, "end": 1, "signal": "attack", "text": "b"}]}, ["is 'a'", "says 'b'"]),
     ({"text": "abc", "phrases": [{"start": 0, "end": 1}]}, ["needs a signal"]),
