@@ -13,6 +13,8 @@ from conftest import ROOT
 from escalation import Score, Scorer, load, score
 from escalation.cli import main
 from escalation.model import shipped_models
+from training.corpus.schema import ARTICLES, read_articles
+from training.data import corpus_item
 from training.results import rewrite, speed_text, tables
 
 pytestmark = pytest.mark.slow
@@ -79,6 +81,17 @@ def test_restraint_is_told_from_threat(scorer: Scorer) -> None:
 
 def test_highlights_are_the_score(sample: Score) -> None:
     assert sum(h.score for h in sample.highlights) == pytest.approx(sample.score, abs=1e-9)
+
+
+def test_a_label_names_only_directions_that_highlights_carry(scorer: Scorer) -> None:
+    """On articles of the corpus, as written; of their sentences too."""
+    texts = [" ".join(unit.text for unit in corpus_item(article, "dev", "names").units) for article in list(read_articles(ARTICLES))[::40]]
+    named = {"escalation": (True, False), "de-escalation": (False, True), "mixed": (True, True), "neutral": (False, False)}
+    results = scorer.score_many(texts)
+    assert {"escalation", "de-escalation", "mixed", "neutral"} == {result.label for result in results}
+    for result in (*results, *(sentence for whole in results for sentence in whole.sentences)):
+        carried = (any(h.score > 0 for h in result.highlights), any(h.score < 0 for h in result.highlights))
+        assert all(there or not name for name, there in zip(named[result.label], carried, strict=True)), result.text
 
 
 def test_offsets_are_exact(sample: Score) -> None:
