@@ -66,7 +66,9 @@ def test_agreement_is_between_first_labels_not_adjudicated_ones() -> None:
     assert (before.direction, before.phrases[0].text) == ("escalation", "shelled the town")
     records = [json.loads(line) for line in ADJUDICATION.read_text(encoding="utf-8").splitlines()]
     assert len(records) >= 300
-    assert all(record["reason"] and record["taken"] in ("1", "2", "new") and record["first"] for record in records)
+    assert all(record["reason"] and record["taken"] in ("1", "2", "new", "model") and record["first"] for record in records)
+    twice = {f"{u.corpus}/{u.row}/{u.field}/{u.start}" for u in read_units(STANDOFF) if u.second}
+    assert not [record["id"] for record in records if record["taken"] == "model" and record["id"] in twice]  # agreement is between two labellers
 
 
 def test_a_quarter_of_the_articles_is_labelled_twice_and_the_labellers_agree() -> None:
