@@ -21,6 +21,7 @@ from training import train as train_module
 from training.card import describe_data
 from training.checkpoint import BEST
 from training.config import Config, LossWeights, SourceDraws, Weights, check_options, override, to_toml
+from training.corpus.schema import STANDOFF
 from training.data import Dataset, Item, Span, Unit
 from training.export import sample_windows
 from training.lessons import TAUGHT, Lessons, name_of, save_lessons
@@ -239,3 +240,11 @@ def test_the_card_says_what_variants_are() -> None:
     assert "`varied` are variants of the train texts" in describe_data(Config(), {"corpus", "varied"})
     assert "varied" not in describe_data(Config(), {"corpus"})
     assert describe_data(Config(), {"corpus", "varied", "plv"}).splitlines()[-3].startswith("|")  # the table of licences stays one
+
+
+def test_the_card_counts_the_labels_that_there_are() -> None:
+    """NGEC's articles with labels, and the share of their sentences that have two; counted here from the files themselves."""
+    once, twice = ([json.loads(line) for line in (STANDOFF / name).read_text().splitlines()] for name in ("ngec.jsonl", "ngec-second.jsonl"))
+    text = describe_data(Config(), {"plv"})
+    assert f"{len({label['row'] for label in once}):,} NGEC articles" in text
+    assert f"only {len(twice) / len(once):.0%}" in text
