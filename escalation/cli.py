@@ -14,6 +14,7 @@ from escalation.evaluation.command import add_commands
 from escalation.result import Score
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+SCREEN_HELP = "pass over texts whose words show no political or armed actor: much faster on mixed news, at a small loss of recall"
 
 
 def read_text(name: str) -> str:
@@ -58,7 +59,7 @@ def run_score(args: argparse.Namespace) -> int:
         print("error: standard input (-) can be read once, not twice", file=sys.stderr)
         return USAGE
     try:
-        scorer = load(args.model, threads=args.threads)
+        scorer = load(args.model, threads=args.threads, screen=args.screen)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -102,7 +103,8 @@ def run_batch(args: argparse.Namespace) -> int:
     """`escalation batch`: scores files of articles."""
     options = {
         "text_column": args.text, "id_column": args.id, "level": args.level, "prefix": args.prefix, "model": args.model, "threads": args.threads,
-        "input_format": args.input_format, "output_format": args.format, "overwrite": args.overwrite, "show_progress_bar": sys.stderr.isatty(),
+        "screen": args.screen, "input_format": args.input_format, "output_format": args.format, "overwrite": args.overwrite,
+        "show_progress_bar": sys.stderr.isatty(),
     }  # fmt: skip
     again = "" if args.output == "-" else "; what is done is kept, and the same command goes on from there"
     try:
@@ -161,6 +163,7 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     batch.add_argument("--overwrite", action="store_true", help="replace an output that is there; forget another command's journal")
     batch.add_argument("--model", default="newswire-en", help="name of a shipped model, or a model folder")
     batch.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
+    batch.add_argument("--screen", action="store_true", help=SCREEN_HELP)
     batch.add_argument("--engine", choices=("local", "ray"), default="local", help="where to run: here, or on a Ray cluster")
     batch.add_argument("--address", help="of the Ray cluster (default: the one this machine is in, else a local one)")
     batch.add_argument("--workers", type=int, help="most workers on the cluster (default: as many as it has room for)")
@@ -182,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("--svg", type=Path, metavar="OUT", help="also write the first article as a picture")
     score.add_argument("--model", default="newswire-en", help="name of a shipped model, or a model folder")
     score.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
+    score.add_argument("--screen", action="store_true", help=SCREEN_HELP)
     score.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour the terminal (default: where it is one)")
     score.set_defaults(run=run_score)
     add_batch(commands)

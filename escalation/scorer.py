@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from escalation.signals import DIRECTIONS, SIGNAL_NAMES
 from escalation.text import split_sentences
 
 DEFAULT_MODEL = "newswire-en"
+SCREENED = "the screen passed over the text: its words show no political or armed actor, so it was not scored; load the model without screen to have it read"
 
 
 def check_text(text: object) -> str:
@@ -52,13 +53,15 @@ class ReadTexts:
     languages: tuple[str | None, ...]
     spans: tuple[list[tuple[int, int]], ...]  # of the sentences; none where a text is not read
     readings: tuple[Reading, ...]  # of the texts that have sentences, in order
+    passed_over: Mapping[str, int]  # texts that the screen passed over, with the number of their tokens
 
 
 class Scorer:
     """A loaded model. Scoring changes no state: one scorer serves any number of texts and threads."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, screen: bool = False) -> None:
         self._model = model
+        self._screen = model.screen if screen else None
         self._calibration = model.config.calibration
         self._name = f"{model.config.name} {model.config.version}"
         self._assemble = functools.partial(assemble, calibration=self._calibration, model=self._name)
@@ -140,15 +143,23 @@ class Scorer:
     def _read_batch(self, texts: Sequence[str]) -> ReadTexts:
         """Runs the network over the texts that are English."""
         languages = tuple(detect_language(text) for text in texts)
-        spans = tuple(split_sentences(text) if language == "en" else [] for text, language in zip(texts, languages, strict=True))
+        passed_over = self._pass_over([text for text, language in zip(texts, languages, strict=True) if language == "en"])
+        wanted = [language == "en" and text not in passed_over for text, language in zip(texts, languages, strict=True)]
+        spans = tuple(split_sentences(text) if read else [] for text, read in zip(texts, wanted, strict=True))
         readings = self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found])
-        return ReadTexts(tuple(texts), languages, spans, tuple(readings))
+        return ReadTexts(tuple(texts), languages, spans, tuple(readings), passed_over)
+
+    def _pass_over(self, texts: Sequence[str]) -> dict[str, int]:
+        """The texts that the screen passes over, with the number of their tokens; none where there is no screen."""
+        if self._screen is None:
+            return {}
+        return {text: len(tokens.ids) for text, tokens in zip(texts, self._model.tokenize(texts), strict=True) if not self._screen.passes(tokens.ids)}
 
     def _interpret(self, batch: ReadTexts) -> list[Score]:
         """Figures of the texts that were read; the others get their neutral result."""
         read = iter(zip(batch.readings, interpret(batch.readings, self._calibration), strict=True))
         return [
-            self._assemble(text, found, *next(read)) if found else self._unread(text, language)
+            self._assemble(text, found, *next(read)) if found else self._unread(text, language, batch.passed_over.get(text))
             for text, found, language in zip(batch.texts, batch.spans, batch.languages, strict=True)
         ]
 
@@ -156,15 +167,17 @@ class Scorer:
         """Runs the network over texts whose sentences are known, as `(text, [(start, end), ...])`; the evidence of every token, before any figure."""
         return read(self._model, [[text[start:end] for start, end in spans] for text, spans in texts])
 
-    def _unread(self, text: str, language: str | None) -> Score:
-        """The neutral result of a text that is not scored."""
+    def _unread(self, text: str, language: str | None, passed_over: int | None) -> Score:
+        """The neutral result of a text that is not scored; `passed_over` is the number of its tokens where the screen passed over it."""
         if not text.strip():
             warning = "the text is empty: there is nothing to score"
         elif language is None:
             warning = "the text holds no letters: there is nothing to score"
+        elif passed_over is not None:
+            warning = SCREENED
         else:
             warning = f"the text is not English (language {language!r}); {self._name} reads English only, so it was not scored: translate it first"
-        tokens = sum(len(t.ids) for t in self._model.tokenize([text])) if text.strip() else 0
+        tokens = passed_over or (sum(len(t.ids) for t in self._model.tokenize([text])) if text.strip() else 0)
         nothing = dict.fromkeys(DIRECTIONS, 0.0)
         return Score(
             text, 0.0, "neutral", nothing, (-1.0, 1.0), False, dict.fromkeys(SIGNAL_NAMES, 0.0), (), (),
@@ -177,7 +190,7 @@ class Scorer:
         return self._assemble(text, spans, reading, found)
 
 
-def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu") -> Scorer:
+def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None = None, device: str = "cpu", screen: bool = False) -> Scorer:
     """Loads a model from disk; never touches the network.
 
     Args:
@@ -185,12 +198,14 @@ def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None =
         threads: for the network; None takes every core this process may use.
         device: `"cpu"`, or `"cuda"` for an NVIDIA GPU, which needs the package onnxruntime-gpu in place of onnxruntime. Int8 is made for CPUs: for a GPU
             export the model with `--precision fp32`.
+        screen: whether a cheap linear screen first passes over texts without political or armed actors (sport, markets, weather …). They get the neutral
+            result of a text that is not scored, with a warning that says so. For archives of mixed news: much faster, at a small loss of recall.
 
     Raises:
         FileNotFoundError: no such model, or one of its files is missing.
-        ValueError: a file was changed, the model is foreign, `threads` is below 1, or the device is unknown or not there.
+        ValueError: a file was changed, the model is foreign or has no screen, `threads` is below 1, or the device is unknown or not there.
     """
-    return Scorer(Model(find_model(model), threads=threads, device=device))
+    return Scorer(Model(find_model(model), threads=threads, device=device), screen=screen)
 
 
 @functools.cache

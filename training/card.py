@@ -71,12 +71,41 @@ UNLABELLED = "; `unlabelled` are sentences of other NGEC and BBC articles that h
 VARIED = "`varied` are variants of the train texts, phrases exchanged for other labelled phrases and words for near ones, for the teacher to label."
 WEIGH = "Weigh the sources' licences before commercial use: AG's corpus is for non-commercial use."
 
+TRAINED = "## Trained on"
 LIMITS = """## Known limits
 
 English only. Sentences are read with their neighbours in a window of
 {max_tokens} tokens, not with the whole article. Irony, code words and threats that only an insider hears are missed. The labels are what the
 codebook says, not what happened afterwards.
 """
+
+
+SCREEN = "<!-- screen -->\n{table}\n<!-- /screen -->\n"
+SCREEN_SECTION = """## The screen
+
+Off unless it is asked for (`load(name, screen=True)`, `--screen`): linear, on word pieces; passes over texts whose words show no political or armed actor.
+
+{screen}
+"""
+
+
+def screen_table(figures: dict[str, Any]) -> str:
+    """Markdown table of what a screen lets through, as `training.screen` measures it, and lines on its speed where that was measured."""
+
+    def cells(part: dict[str, dict[str, float]], title: str) -> str:
+        return f"{part[title]['texts']:,.0f} | {part[title]['read']:.1%}" if title in part else "0 | –"
+
+    lines = ["| part | texts with a signal | of these read | texts out of scope | of these read |", "|---|---|---|---|---|"]
+    for name in ("dev", "test"):
+        lines.append(f"| {name} | {cells(figures[name], 'with a signal')} | {cells(figures[name], 'out of scope')} |")
+        lines.append(f"| … AG's news alone | {cells(figures[name], 'with a signal, ag')} | {cells(figures[name], 'out of scope, ag')} |")
+    if other := figures.get("other"):
+        lines.append(f"| the BBC's train articles, with conflict and without | {cells(other, 'conflict')} | {cells(other, 'no conflict')} |")
+    speed = [
+        f"{name}: {rates['without']:.1f} texts a second without it, {rates['with']:.1f} with it ({rates['times']:.1f} ×)."
+        for name, rates in figures.get("texts a second", {}).items()
+    ]
+    return "\n".join([*lines, *(["", *speed, f"({figures['machine']})"] if speed else [])])
 
 
 def describe_data(config: Config, used: set[str]) -> str:
@@ -95,12 +124,17 @@ def describe_data(config: Config, used: set[str]) -> str:
     return "\n\n".join(part for part in (" ".join(parts), own, start, closing) if part)
 
 
+def screen_section(figures: dict[str, Any]) -> str:
+    """The card's section on the screen."""
+    return SCREEN_SECTION.format(screen=SCREEN.format(table=screen_table(figures)))
+
+
 def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "") -> str:
     """The card as Markdown.
 
     Args:
         config: of the training run.
-        figures: what metrics.json holds; `data` is what the run was trained on, `notes` what a reader should know.
+        figures: what metrics.json holds; `data` is what the run was trained on, `notes` what a reader should know, `screen` what its screen lets through.
         size: bytes of the ONNX file.
         cost: section on time and carbon (`training.cost`).
     """
@@ -133,7 +167,7 @@ real news {real} (sentences of the public corpora labelled by the project's code
 ONNX against torch: largest difference of a logit {figures["agreement"]["fp32_largest_logit_difference"]:.1e} (fp32).
 All figures are of the file that is shipped.
 
-{INTERVALS if set(used) & set(PUBLIC) else ""}## Trained on
+{INTERVALS if set(used) & set(PUBLIC) else ""}{screen_section(figures["screen"]) if "screen" in figures else ""}{TRAINED}
 
 | source | texts | sentences | texts drawn an epoch |
 |---|---|---|---|

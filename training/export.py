@@ -1,7 +1,8 @@
 """Turns a trained run into a model folder: python -m training.export runs/newswire-en --corpora FOLDER --to models/newswire-en
 
-Weights to one ONNX file (fp32, then int8 by dynamic quantisation), calibration on the dev split, figures on dev and test, the card. ONNX must agree with torch,
-and int8 with fp32, or nothing is written. Data of one's own is read again from where the run read it, and must be what it was.
+Weights to one ONNX file (fp32, then int8 by dynamic quantisation), calibration on the dev split, figures on dev and test, the screen where there are texts
+enough, the card. ONNX must agree with torch, and int8 with fp32, or nothing is written. Data of one's own is read again from where the run read it, and must
+be what it was.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tokenizers import Tokenizer
 from escalation.calibration import Calibration
 from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Model, available_cores, open_session, seal
 from escalation.reading import Reading
+from escalation.screen import SCREEN_FILE, Screen
 from escalation.signals import SIGNAL_NAMES, STATUSES
 from training.card import write_card
 from training.checkpoint import BEST, CONFIG, DATA
@@ -40,6 +42,7 @@ from training.network import EvidenceNetwork, cut_layers, drop_untaught, load_en
 from training.own import open_dataset
 from training.provenance import data_sums, describe_run, own_sums, read_run
 from training.reader import NetworkReader, read_batched
+from training.screen import fit_screen, measure_screen, write_screen
 from training.smooth import smooth
 from training.unlabelled import SOURCE as UNLABELLED
 from training.vary import SOURCE as VARIED
@@ -49,7 +52,7 @@ INT8_TOLERANCE = 0.02  # largest loss of a dev figure in `COMPARED` through int8
 COMPARED = ("corpus_direction_f1", "real_direction_f1", "corpus_span_f1", "real_span_f1", "own_direction_f1", "own_span_f1")
 SAMPLE = 400  # sentences that show how large the inputs of the layers become
 MIN_COMPARED = 200  # sentences below which one changed label moves a figure by more than the tolerance allows
-SUMMED = (MODEL_FILE, TOKENIZER_FILE, "metrics.json", "train.toml")
+SUMMED = (MODEL_FILE, TOKENIZER_FILE, SCREEN_FILE, "metrics.json", "train.toml")
 
 
 class ExportError(RuntimeError):
@@ -150,12 +153,15 @@ def check_int8(before: dict[str, float], after: dict[str, float]) -> dict[str, f
     return losses
 
 
-def write_model(folder: Path, config: Config, special: dict[str, int], calibration: Calibration, logits: int) -> None:
-    """Writes config.json, sealed over the other files of the folder."""
+def write_model(folder: Path, config: Config, special: dict[str, int], calibration: Calibration, logits: int, screen: Screen | None = None) -> None:
+    """Writes the screen, if there is one, and config.json, sealed over the other files of the folder."""
     values: dict[str, Any] = {
         "format": FORMAT, "name": config.name, "version": config.version, "language": "en", "max_tokens": config.max_tokens, **special,
         "signals": SIGNAL_NAMES, "statuses": STATUSES, "logits": logits, "calibration": calibration.to_dict(),
     }  # fmt: skip
+    if screen is not None:
+        write_screen(screen, folder)
+        values["screen"] = screen.settings.to_dict()
     (folder / CONFIG_FILE).write_text(seal(values, folder, [name for name in SUMMED if (folder / name).is_file()]), encoding="utf-8")
 
 
@@ -223,11 +229,14 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         for split, items, raw in (("dev", dev, raw_dev), ("test", test, read_raw(reader, test))):
             figures[split] = measure_dev(items, raw, calibration) | measure_articles(items, raw, calibration)
         tokenizer.save(str(folder / TOKENIZER_FILE))
+        screen = fit_screen(dataset, tokenizer)
+        if screen is not None:
+            figures["screen"] = {split: measure_screen(screen, tokenizer, dataset.of_split(split)) for split in ("dev", "test")}
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (folder / "train.toml").write_text(to_toml(config, describe_run(read_run(run))), encoding="utf-8")
         cost = describe_cost(measure_cost(run, read_run(run)))
         (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
-        write_model(folder, config, special, calibration, network.head.out_features)
+        write_model(folder, config, special, calibration, network.head.out_features, screen)
         Model(folder)  # must load before it replaces what is there
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)

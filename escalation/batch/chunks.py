@@ -13,7 +13,7 @@ from escalation.batch.journal import Progress
 from escalation.batch.records import COLUMNS, Record, make_records, to_json
 from escalation.batch.survey import Survey, column_type, fits
 from escalation.batch.tables import Row, read_rows
-from escalation.scorer import Scorer, check_text
+from escalation.scorer import SCREENED, Scorer, check_text
 
 CHUNK_ROWS = 128  # a kill costs the work on one chunk: some seconds
 CHUNK_CHARACTERS = 1 << 20  # long articles make smaller chunks, so that memory stays what it is
@@ -31,6 +31,7 @@ class Options:
         prefix: put before the names of our columns.
         format: of the output, one of `files.FORMATS`.
         compression: of the output: `"gzip"`, `"zstd"` or None.
+        screen: whether the model's screen passes over texts first.
     """
 
     text_column: str
@@ -39,6 +40,7 @@ class Options:
     prefix: str
     format: str
     compression: str | None
+    screen: bool = False
 
     @property
     def needed(self) -> list[str]:
@@ -157,7 +159,7 @@ class Checker:
 
 def score_chunk(
     chunk: Chunk, number: int, scorer: Scorer, checker: Checker, options: Options, tick: Callable[[int], object]
-) -> tuple[list[Record], list[str], int]:
+) -> tuple[list[Record], list[str], int, int]:
     """Scores the sound rows of a chunk.
 
     Args:
@@ -169,7 +171,7 @@ def score_chunk(
         tick: called with the number of rows that have been dealt with, again and again.
 
     Returns:
-        The records; a JSON line for each broken row; how many articles have a warning.
+        The records; a JSON line for each broken row; how many articles have a warning, and how many of these the screen passed over.
     """
     sound, rejects = [], []
     for place, (source, row) in enumerate(chunk.rows, number + 1):
@@ -180,13 +182,14 @@ def score_chunk(
             sound.append((place, row))
     tick(len(rejects))
     records: list[Record] = []
-    warned = 0
+    warned = screened = 0
     scores = scorer.score_many([row.values[options.text_column] for _, row in sound], batch_size=SCORED_TOGETHER)
     for (place, row), score in zip(sound, scores, strict=True):
         records += make_records(row, place, score, options.level)
         warned += bool(score.warnings)
+        screened += SCREENED in score.warnings
     tick(len(sound))
-    return records, rejects, warned
+    return records, rejects, warned, screened
 
 
 def _reject(source: Source, row: Row, problem: str) -> str:

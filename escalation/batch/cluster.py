@@ -46,6 +46,7 @@ def score_files_on_ray(
     prefix: str = "",
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     threads: int | None = None,
+    screen: bool = False,
     input_format: str | None = None,
     output_format: str | None = None,
     overwrite: bool = False,
@@ -66,6 +67,7 @@ def score_files_on_ray(
         prefix: see there.
         model: its files must be on all machines.
         threads: of each worker; None takes 1: many workers do more than many threads.
+        screen: see `run.score_files`.
         input_format: see there.
         output_format: see there; None writes JSON Lines.
         overwrite: replaces an output that is complete, or that another command began. A folder that no run made is left alone.
@@ -82,7 +84,7 @@ def score_files_on_ray(
     if STANDARD in (os.fspath(output), *given):
         raise ValueError("a cluster reads files and writes a folder, not standard input and output (-); use --engine local for these")
     output_format = output_format or "jsonl"
-    options = choose_options("", text_column=text_column, id_column=id_column, level=level, prefix=prefix, output_format=output_format)
+    options = choose_options("", text_column=text_column, id_column=id_column, level=level, prefix=prefix, output_format=output_format, screen=screen)
     sources, left_out = find_everywhere(given, input_format=input_format, ignore=[] if is_address(os.fspath(output)) else [Path(output)])
     command = {"inputs": sum_of(map(state_everywhere, sources)), **describe(options, model)}
     folder = Folder(os.fspath(output))
@@ -202,7 +204,7 @@ class PartScorer:
     """An actor: holds the model, makes part after part."""
 
     def __init__(self, job: Job, output: str, model: str, threads: int) -> None:
-        self._job, self._folder, self._scorer = job, Folder(output), load(model, threads=threads)
+        self._job, self._folder, self._scorer = job, Folder(output), load(model, threads=threads, screen=job.options.screen)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
         """Makes the parts of a batch; an error of one is handed back and ends nothing."""
@@ -238,10 +240,10 @@ def score_part(job: Job, scorer: Scorer, folder: Folder, name: str, source: Sour
 
 def _total(folder: Folder, names: Sequence[str], before: set[str], left_out: tuple[str, ...]) -> BatchReport:
     """The sum of the parts' reports."""
-    counts = dict.fromkeys(("rows", "rejected", "warned", "written", "resumed"), 0)
+    counts = dict.fromkeys(("rows", "rejected", "warned", "written", "screened", "resumed"), 0)
     for name in names:
         report = json.loads(folder.read(f"{REPORTS}/{name}.json") or b"{}")
-        for count in ("rows", "rejected", "warned", "written"):
+        for count in ("rows", "rejected", "warned", "written", "screened"):
             counts[count] += report.get(count, 0)
         counts["resumed"] += report.get("rows", 0) if name in before else 0
     rejects = f"{folder.address}/{REJECTS}" if counts["rejected"] else None

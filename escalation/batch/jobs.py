@@ -51,7 +51,7 @@ def settle(inputs: Sequence[str], options: Options, model: str | os.PathLike[str
 
 
 def choose_options(
-    output: str, *, text_column: str, id_column: str | None, level: str, prefix: str, output_format: str | None
+    output: str, *, text_column: str, id_column: str | None, level: str, prefix: str, output_format: str | None, screen: bool
 ) -> Options:  # fmt: skip
     """Checks the options of a run. Arguments are those of `run.score_files`.
 
@@ -67,7 +67,7 @@ def choose_options(
         need("pyarrow")
     if compression == "zstd":
         need("zstandard")
-    return Options(text_column, id_column, level, prefix, format_name, compression)
+    return Options(text_column, id_column, level, prefix, format_name, compression, screen)
 
 
 def describe(options: Options, model: str | os.PathLike[str]) -> dict[str, Any]:

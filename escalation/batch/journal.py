@@ -28,6 +28,7 @@ class Progress:
         rows: rows done of all inputs.
         rejected: of these, broken ones.
         warned: of these, articles with a warning: not scored.
+        screened: of these, those that the screen passed over.
         written: records in the output.
         output: position of the sink.
         rejects: bytes of the rejects.
@@ -40,6 +41,7 @@ class Progress:
     rows: int = 0
     rejected: int = 0
     warned: int = 0
+    screened: int = 0
     written: int = 0
     output: int = 0
     rejects: int = 0

@@ -34,8 +34,9 @@ class BatchReport:
         rejects: where the broken rows are; None where there are none, or where they went to standard error.
         rows: rows read.
         rejected: of these, broken ones.
-        warned: articles with a warning: they are not scored (empty, no words, not English).
+        warned: articles with a warning: they are not scored (empty, no words, not English, passed over by the screen).
         written: records in the output.
+        screened: of the articles with a warning, those that the screen passed over.
         resumed: rows that earlier runs of the command had done.
         left_out: files of input folders whose suffix stands for no format.
     """
@@ -46,6 +47,7 @@ class BatchReport:
     rejected: int
     warned: int
     written: int
+    screened: int = 0
     resumed: int = 0
     left_out: tuple[str, ...] = ()
 
@@ -54,8 +56,10 @@ class BatchReport:
         lines = [f"{self.output}: {self.rows - self.rejected} articles, {self.written} rows written"]
         if self.resumed:
             lines.append(f"{self.resumed} rows had been done before")
-        if self.warned:
-            lines.append(f"{self.warned} articles were not scored: empty, without words or not English")
+        if self.screened:
+            lines.append(f"{self.screened} articles were passed over by the screen and not scored")
+        if self.warned > self.screened:
+            lines.append(f"{self.warned - self.screened} articles were not scored: empty, without words or not English")
         if self.rejected:
             lines.append(f"{self.rejected} broken rows were rejected: see {self.rejects or 'above'}")
         if self.left_out:
@@ -74,6 +78,7 @@ def score_files(
     prefix: str = "",
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     threads: int | None = None,
+    screen: bool = False,
     input_format: str | None = None,
     output_format: str | None = None,
     overwrite: bool = False,
@@ -93,6 +98,7 @@ def score_files(
         prefix: put before the names of our columns, where the inputs have columns of the same name.
         model: name of a shipped model, or path to a model folder.
         threads: for the network; None takes every core this process may use.
+        screen: whether a cheap screen first passes over texts without political or armed actors; see `escalation.load`.
         input_format: `"jsonl"`, `"csv"` or `"parquet"`; None goes by suffix.
         output_format: the same for the output.
         overwrite: replaces an output that is there, and forgets a journal that is another command's. The old output stays until the new one is complete.
@@ -107,9 +113,11 @@ def score_files(
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     traces = Traces(Path(output)) if os.fspath(output) != STANDARD else None
-    options = choose_options(os.fspath(output), text_column=text_column, id_column=id_column, level=level, prefix=prefix, output_format=output_format)
+    options = choose_options(
+        os.fspath(output), text_column=text_column, id_column=id_column, level=level, prefix=prefix, output_format=output_format, screen=screen
+    )
     job = settle([os.fspath(name) for name in given], options, model, input_format=input_format, ignore=traces.all() if traces else [])
-    scorer = load(model, threads=threads)
+    scorer = load(model, threads=threads, screen=screen)
     if traces is None:
         return _write_stream(job, scorer, show_progress_bar=show_progress_bar)
     return write_file(job, scorer, traces, overwrite=overwrite, show_progress_bar=show_progress_bar)
@@ -145,7 +153,7 @@ def _write_stream(job: Job, scorer: Scorer, *, show_progress_bar: bool) -> Batch
 
 def _report(job: Job, progress: Progress, output: str, rejects: str | None, resumed: int) -> BatchReport:
     """What the run did."""
-    counts = (progress.rows, progress.rejected, progress.warned, progress.written)
+    counts = (progress.rows, progress.rejected, progress.warned, progress.written, progress.screened)
     return BatchReport(output, rejects if progress.rejected else None, *counts, resumed, job.left_out)
 
 
@@ -233,11 +241,12 @@ class Run:
         progress = self.progress
         with tqdm(total=self.survey.rows, initial=progress.rows, unit=" articles", disable=not self.show_progress_bar) as bar:
             for chunk in chunks:
-                records, broken, warned = score_chunk(chunk, progress.rows, self.scorer, checker, self.job.options, bar.update)
+                records, broken, warned, screened = score_chunk(chunk, progress.rows, self.scorer, checker, self.job.options, bar.update)
                 progress.source, progress.row, progress.digest = chunk.source, chunk.row, chunk.digest
                 progress.rows += len(chunk.rows)
                 progress.rejected += len(broken)
                 progress.warned += warned
+                progress.screened += screened
                 progress.written += len(records)
                 yield records, "".join(broken).encode()
 
