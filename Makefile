@@ -68,7 +68,8 @@ results: $(VENV)/dev
 	$(BIN)/escalation evaluate build/dev.jsonl $(BASELINES) --train build/train.jsonl --patterns $(CORPORA)/cameo_verb_patterns.txt --json build/dev-report.json --report build/dev-report.html
 	$(BIN)/escalation evaluate build/test.jsonl --no-behaviour --json build/test-report.json --report build/test-report.html
 	$(BIN)/python -m training.invariance > build/names.json
-	$(BIN)/python -m training.results README.md models/newswire-en/README.md --dev build/dev-report.json --test build/test-report.json --names build/names.json --benchmark docs/benchmark.json --to docs/results.json
+	$(BIN)/python -m training.screen models/newswire-en --corpora $(CORPORA) --documents README.md --to docs/screen.json
+	$(BIN)/python -m training.results README.md models/newswire-en/README.md --dev build/dev-report.json --test build/test-report.json --names build/names.json --benchmark docs/benchmark.json docs/benchmark-no-vnni.json --to docs/results.json
 
 # Speed and memory beside what a user would pick instead; needs an otherwise idle machine and about an hour.
 benchmark: $(VENV)/dev

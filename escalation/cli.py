@@ -14,7 +14,7 @@ from escalation.evaluation.command import add_commands
 from escalation.result import Score
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-SCREEN_HELP = "pass over texts whose words show no political or armed actor: much faster on mixed news, at a small loss of recall"
+SCREEN_HELP = "pass over texts whose words show no political or armed actor: faster on mixed news, at a small loss of recall"
 
 
 def read_text(name: str) -> str:

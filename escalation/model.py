@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from escalation.calibration import Calibration
 from escalation.evidence import EVENT_LOGITS, N_LOGITS
-from escalation.screen import Screen, ScreenSettings, load_screen
+from escalation.screen import Screen, ScreenSettings, load_screen, no_screen
 from escalation.signals import SIGNAL_NAMES, STATUSES
 from escalation.text import Window
 
@@ -32,7 +32,7 @@ MODEL_FILE, TOKENIZER_FILE, CONFIG_FILE = "model.onnx", "tokenizer.json", "confi
 # for 400 tokens of 384 numbers, onnxruntime 1.32); without it a sentence takes a fifth less.
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 # x86 processors without VNNI instructions add pairs of int8 products in 16 bits and cut what overflows: token figures were off by up to 2.8 in a logit. This
-# takes the sums there in 32 bits (7 % slower), as all other processors do anyway, so that every machine gives the same figures.
+# takes the sums there in 32 bits (7 % slower), as all other processors do anyway, so that machines differ by the rounding of their float operations alone.
 EXACT_INT8 = ("session.x64quantprecision", "1")
 
 
@@ -253,12 +253,16 @@ class Model:
             ValueError: the model has none.
         """
         if self.config.screen is None:
-            raise ValueError(f"model {self.config.name} {self.config.version} has no screen; leave screen out, or add one with python -m training.screen")
+            raise ValueError(no_screen(self.config.name, self.config.version))
         return load_screen(self._folder, self.config.screen)
 
     def tokenize(self, sentences: Sequence[str]) -> list[Tokens]:
         """Splits sentences into word pieces; nothing is truncated."""
         return encode(self._tokenizer, sentences)
+
+    def piece_ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Vocabulary ids of whole texts, without special tokens; nothing is truncated."""
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def read_windows(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
         """Runs the network over windows of token ids, each by itself; a window that occurs twice is read once.

@@ -20,7 +20,7 @@ from escalation.signals import DIRECTIONS, SIGNAL_NAMES
 from escalation.text import split_sentences
 
 DEFAULT_MODEL = "newswire-en"
-SCREENED = "the screen passed over the text: its words show no political or armed actor, so it was not scored; load the model without screen to have it read"
+SCREENED = "the screen passed over the text: its words show no political or armed actor, so it was not scored; leave the screen out to have it read"
 
 
 def check_text(text: object) -> str:
@@ -80,8 +80,8 @@ class Scorer:
         """Scores one article.
 
         Args:
-            text: the article, or any piece of English news text. Length is not limited. Empty text, text without words and text in another language
-                give a neutral result whose `warnings` say so.
+            text: the article, or any piece of English news text. Length is not limited. Empty text, text without words, text in another language and
+                what a screen passes over give a neutral result whose `warnings` say so.
 
         Raises:
             TypeError: not a str.
@@ -153,7 +153,7 @@ class Scorer:
         """The texts that the screen passes over, with the number of their tokens; none where there is no screen."""
         if self._screen is None:
             return {}
-        return {text: len(tokens.ids) for text, tokens in zip(texts, self._model.tokenize(texts), strict=True) if not self._screen.passes(tokens.ids)}
+        return {text: len(ids) for text, ids in zip(texts, self._model.piece_ids(texts), strict=True) if not self._screen.passes(ids)}
 
     def _interpret(self, batch: ReadTexts) -> list[Score]:
         """Figures of the texts that were read; the others get their neutral result."""
@@ -198,8 +198,8 @@ def load(model: str | os.PathLike[str] = DEFAULT_MODEL, *, threads: int | None =
         threads: for the network; None takes every core this process may use.
         device: `"cpu"`, or `"cuda"` for an NVIDIA GPU, which needs the package onnxruntime-gpu in place of onnxruntime. Int8 is made for CPUs: for a GPU
             export the model with `--precision fp32`.
-        screen: whether a cheap linear screen first passes over texts without political or armed actors (sport, markets, weather …). They get the neutral
-            result of a text that is not scored, with a warning that says so. For archives of mixed news: much faster, at a small loss of recall.
+        screen: whether a cheap linear screen first passes over texts without political or armed actors, such as sport, business and science. They get the
+            neutral result of a text that is not scored, with a warning that says so. For archives of mixed news: faster, at a small loss of recall.
 
     Raises:
         FileNotFoundError: no such model, or one of its files is missing.

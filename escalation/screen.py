@@ -80,6 +80,11 @@ class Screen:
         return self.evidence(ids) >= self.settings.threshold
 
 
+def no_screen(name: str, version: str) -> str:
+    """What is said of a model that has none."""
+    return f"model {name} {version} has no screen; leave screen out, or add one with python -m training.screen"
+
+
 def load_screen(folder: Path, settings: ScreenSettings) -> Screen:
     """Reads the table of a model folder.
 

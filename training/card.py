@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from training.config import Config
 from training.corpus.schema import STANDOFF
 from training.corpus.standoff import read_units
@@ -90,10 +92,14 @@ Off unless it is asked for (`load(name, screen=True)`, `--screen`): linear, on w
 
 
 def screen_table(figures: dict[str, Any]) -> str:
-    """Markdown table of what a screen lets through, as `training.screen` measures it, and lines on its speed where that was measured."""
+    """Markdown table of what a screen lets through, as `training.screen` measures it, with 95 % intervals (Wilson), and its speed where that was measured."""
 
-    def cells(part: dict[str, dict[str, float]], title: str) -> str:
-        return f"{part[title]['texts']:,.0f} | {part[title]['read']:.1%}" if title in part else "0 | –"
+    def cells(part: dict[str, dict[str, int]], title: str) -> str:
+        if title not in part:
+            return "0 | –"
+        texts, read = part[title]["texts"], part[title]["read"]
+        bounds = binomtest(read, texts).proportion_ci(method="wilson")
+        return f"{texts:,} | {read / texts:.1%} [{bounds.low:.1%}, {bounds.high:.1%}]"
 
     lines = ["| part | texts with a signal | of these read | texts out of scope | of these read |", "|---|---|---|---|---|"]
     for name in ("dev", "test"):
@@ -101,11 +107,16 @@ def screen_table(figures: dict[str, Any]) -> str:
         lines.append(f"| … AG's news alone | {cells(figures[name], 'with a signal, ag')} | {cells(figures[name], 'out of scope, ag')} |")
     if other := figures.get("other"):
         lines.append(f"| the BBC's train articles, with conflict and without | {cells(other, 'conflict')} | {cells(other, 'no conflict')} |")
-    speed = [
-        f"{name}: {rates['without']:.1f} texts a second without it, {rates['with']:.1f} with it ({rates['times']:.1f} ×)."
-        for name, rates in figures.get("texts a second", {}).items()
-    ]
-    return "\n".join([*lines, *(["", *speed, f"({figures['machine']})"] if speed else [])])
+    if speed := figures.get("texts a second"):
+        lines += [
+            "",
+            f"Texts a second, {figures['machine']}, median of three:",
+            "",
+            "| texts | without a screen | with it | times as fast |",
+            "|---|---|---|---|",
+        ]
+        lines += [f"| {name} | {rates['without']:.1f} | {rates['with']:.1f} | {rates['with'] / rates['without']:.1f} |" for name, rates in speed.items()]
+    return "\n".join(lines)
 
 
 def describe_data(config: Config, used: set[str]) -> str:

@@ -116,8 +116,13 @@ def tables(dev: Mapping[str, Any], test: Mapping[str, Any], names: Mapping[str, 
     )
 
 
-def speed_text(benchmark: Mapping[str, Any]) -> str:
-    """What `training.benchmark` wrote, as tables: the machine, what everyone took with the most threads, the targets."""
+def speed_text(*benchmarks: Mapping[str, Any]) -> str:
+    """What `training.benchmark` wrote on one machine or several, as tables; of the first also what everyone took."""
+    return "\n\n".join(machine_text(benchmark, whole=benchmark is benchmarks[0]) for benchmark in benchmarks)
+
+
+def machine_text(benchmark: Mapping[str, Any], *, whole: bool) -> str:
+    """The machine, what everyone took with the most threads (where `whole`), the targets, what an archive would cost."""
     measurements = [Measurement(**{**m, "values": tuple(m["values"])}) for m in benchmark["measurements"]]
     most = max(m.threads for m in measurements)
     settings, machine = benchmark["settings"], benchmark["machine"]
@@ -129,10 +134,12 @@ def speed_text(benchmark: Mapping[str, Any]) -> str:
         f"At this rate {MANY_ARTICLES / 1e6:.0f} million articles of {length:.0f} sentences take {hours:,.0f} hours of such a machine; "
         f"at {DOLLARS} US dollars a thread and hour, about {hours * most * DOLLARS:,.0f} dollars. Reading and writing files comes on top."
     )
+    instructions = ", ".join(machine["int8_instructions"]) or "none"
     return "\n\n".join(
         [
-            f"`{settings['model']}`, {machine['cpu']}, {most} threads, {settings['repetitions']} repetitions: median and range.",
-            format_table(shown),
+            f"`{settings['model']}`, {machine['cpu']} (instructions for int8: {instructions}), {most} threads, {settings['repetitions']} repetitions: "
+            "median and range.",
+            *([format_table(shown)] if whole else []),
             "Targets:",
             format_targets(find_targets(measurements)),
             archive,
@@ -159,7 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dev", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--names", type=Path, help="what training.invariance printed")
-    parser.add_argument("--benchmark", type=Path, help="what training.benchmark wrote; goes into the documents that have the marks <!-- speed -->")
+    parser.add_argument(
+        "--benchmark", type=Path, nargs="+", default=[], help="what training.benchmark wrote; goes into the documents that have the marks <!-- speed -->"
+    )
     parser.add_argument("--to", type=Path, help="JSON file that keeps the figures")
     args = parser.parse_args(argv)
     dev, test = (json.loads(path.read_text(encoding="utf-8")) for path in (args.dev, args.test))
@@ -168,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         written = {path: rewrite(path.read_text(encoding="utf-8"), content, str(path)) for path in args.documents}
         if args.benchmark:
-            speed = speed_text(json.loads(args.benchmark.read_text(encoding="utf-8")))
+            speed = speed_text(*(json.loads(path.read_text(encoding="utf-8")) for path in args.benchmark))
             written |= {path: rewrite(text, speed, str(path), "speed") for path, text in written.items() if "<!-- speed -->" in text}
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from escalation.batch.parquet import read_schema, unify
 from escalation.batch.records import COLUMNS
 from escalation.batch.survey import Survey, check_columns, merge, survey_rows, survey_source
 from escalation.model import check_integrity, find_model
+from escalation.screen import no_screen
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,13 @@ def describe(options: Options, model: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such model.
-        ValueError: the model is damaged.
+        ValueError: the model is damaged, or has no screen where one is asked for.
     """
-    return {**asdict(options), "model": check_integrity(find_model(model))["sha256"], "version": __version__, "chunks": [cut.CHUNK_ROWS, cut.CHUNK_CHARACTERS]}
+    config = check_integrity(find_model(model))
+    if options.screen and not config.get("screen"):
+        raise ValueError(no_screen(config["name"], config["version"]))
+    chosen = {name: value for name, value in asdict(options).items() if name != "screen" or value}  # so that runs begun before there were screens go on
+    return {**chosen, "model": config["sha256"], "version": __version__, "chunks": [cut.CHUNK_ROWS, cut.CHUNK_CHARACTERS]}
 
 
 def check_output(sources: Sequence[Source], traces: Traces) -> None:
