@@ -148,8 +148,8 @@ def measure_bbc(screen: Screen, tokenizer: Tokenizer, corpora: Path) -> dict[str
 
 
 def measure_speed(folder: Path, dataset: Dataset, corpora: Path) -> dict[str, dict[str, float]]:
-    """Texts of mixed news that a model scores a second on all cores, without its screen and with it: those of AG's rows that don't train, of all topics as
-    they come, and as many of the BBC's train articles. Median of `REPETITIONS`, taking turns."""
+    """Texts of mixed news that a model scores a second on all cores, without its screen and with it: those of AG's rows that don't train and the first of the
+    BBC's train articles, of all topics as they come. Median of `REPETITIONS`, taking turns."""
     training = {item.id for item in dataset.of_split("train")}
     ag = [f"{row['title']}. {row['text']}" for row in read_source("ag", corpora) if row["id"] not in training]
     bbc = [row["text"] for row in read_source("bbc-train", corpora)[:BBC_TEXTS]]
