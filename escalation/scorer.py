@@ -72,6 +72,15 @@ class Scorer:
         return self._name
 
     @property
+    def screens(self) -> bool:
+        """Whether a screen passes over texts first."""
+        return self._screen is not None
+
+    def without_screen(self) -> Scorer:
+        """The same model, reading everything."""
+        return Scorer(self._model)
+
+    @property
     def calibration(self) -> Calibration:
         """The numbers that turn evidence into calibrated figures."""
         return self._calibration
@@ -143,14 +152,14 @@ class Scorer:
     def _read_batch(self, texts: Sequence[str]) -> ReadTexts:
         """Runs the network over the texts that are English."""
         languages = tuple(detect_language(text) for text in texts)
-        passed_over = self._pass_over([text for text, language in zip(texts, languages, strict=True) if language == "en"])
+        passed_over = self.passed_over([text for text, language in zip(texts, languages, strict=True) if language == "en"])
         wanted = [language == "en" and text not in passed_over for text, language in zip(texts, languages, strict=True)]
         spans = tuple(split_sentences(text) if read else [] for text, read in zip(texts, wanted, strict=True))
         readings = self.read([(text, found) for text, found in zip(texts, spans, strict=True) if found])
         return ReadTexts(tuple(texts), languages, spans, tuple(readings), passed_over)
 
-    def _pass_over(self, texts: Sequence[str]) -> dict[str, int]:
-        """The texts that the screen passes over, with the number of their tokens; none where there is no screen."""
+    def passed_over(self, texts: Sequence[str]) -> dict[str, int]:
+        """The texts that the screen passes over, with the number of their tokens; none where the scorer has no screen."""
         if self._screen is None:
             return {}
         return {text: len(ids) for text, ids in zip(texts, self._model.piece_ids(texts), strict=True) if not self._screen.passes(ids)}

@@ -273,6 +273,38 @@ def test_scope_and_signals_of_texts() -> None:
     assert not has_signal(Item("x", "corpus", "train", (Unit("a", escalation=1, de_escalation=0),), "neutral"))
 
 
+def test_evaluation_reads_through_the_screen(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second text is passed over, since the football outweighs the army, and must show as a loss."""
+    texts = [(NEWS, "escalation"), ("The minister said the army attacked the football.", "escalation"), ("The minister and the border.", "neutral")]
+    file = tmp_path / "labelled.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in texts))
+    assert (
+        main(
+            [
+                "evaluate",
+                str(file),
+                "--model",
+                str(folder),
+                "--screen",
+                "--against",
+                str(folder),
+                "--no-behaviour",
+                "--draws",
+                "10",
+                "--json",
+                str(tmp_path / "r.json"),
+            ]
+        )
+        == 0
+    )
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["model"] == "tiny 2, screened"
+    assert report["comparisons"][0]["model"] == "tiny 2"
+    (accuracy,) = [d for d in report["comparisons"][0]["differences"] if d["key"] == "direction_accuracy" and d["level"] == "texts"]
+    assert accuracy["ours"] < accuracy["theirs"]
+    assert "screened" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_shipped_screen_passes_over_sport_and_reads_conflict() -> None:
     """And what it reads has the figures that it has without."""
@@ -291,7 +323,7 @@ def test_the_shipped_screen_lets_the_corpus_through() -> None:
     articles = [corpus_item(article, "dev", "names") for article in list(read_articles(ARTICLES))[::40]]
     texts = [item_text(item) for item in articles if item.label != "neutral"]
     assert len(texts) > 50
-    assert sum(bool(scorer._pass_over([text])) for text in texts) <= len(texts) // 50
+    assert sum(bool(scorer.passed_over([text])) for text in texts) <= len(texts) // 50
 
 
 def test_the_figures_go_into_documents(tmp_path: Path) -> None:

@@ -48,9 +48,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
         from escalation.evaluation import evaluate
 
         bar = sys.stderr.isatty()
+        given = read_input(args)
+        if args.screen:
+            from escalation.scorer import load
+
+            given["model"] = load(args.model, screen=True)
         report = evaluate(
             args.labelled, against=args.against, train=args.train, patterns=args.patterns, behaviour=not args.no_behaviour, draws=args.draws, seed=args.seed,
-            show_progress_bar=bar, **read_input(args),
+            show_progress_bar=bar, **given,
         )  # fmt: skip
         print(report.to_terminal())
         for path, content in ((args.report, report.to_html), (args.json, lambda: json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")):
@@ -92,6 +97,7 @@ def add_commands(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure a model on labelled text", epilog="exit codes: 0 measured, 2 faulty data, wrong use or no model")
     add_input(evaluate)
     evaluate.add_argument("--against", action="append", default=[], metavar="MODEL", help="another model or baseline: paired differences; may be given again")
+    evaluate.add_argument("--screen", action="store_true", help="read through the model's screen; with --against the same model: what the screen costs")
     evaluate.add_argument("--report", type=Path, metavar="OUT.html", help="also write a page with tables and plots")
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="also write every figure as JSON")
     evaluate.add_argument("--train", type=Path, metavar="LABELLED", help="labelled file that baseline:tfidf and baseline:majority learn from")

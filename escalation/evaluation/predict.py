@@ -98,7 +98,8 @@ def token_evidence(spans: Sequence[tuple[int, int]], reading: Reading) -> Eviden
 class ModelPredictor:
     """A model of escalation.
 
-    A text with labelled sentences is read with these sentences, so that nothing depends on the sentence splitter; any other as `score` reads it.
+    A text with labelled sentences is read with these sentences, so that nothing depends on the sentence splitter; any other as `score` reads it. What the
+    scorer's screen passes over, if it has one, is not read.
     """
 
     def __init__(self, scorer: Scorer) -> None:
@@ -106,8 +107,8 @@ class ModelPredictor:
 
     @property
     def name(self) -> str:
-        """Name and version of the model."""
-        return self.scorer.name
+        """Name and version of the model, and whether it reads through a screen."""
+        return f"{self.scorer.name}, screened" if self.scorer.screens else self.scorer.name
 
     def predict(self, texts: Sequence[LabelledText]) -> list[TextPrediction]:
         """See `Predictor.predict`."""
@@ -116,11 +117,13 @@ class ModelPredictor:
     def _predict(self, texts: Sequence[LabelledText]) -> list[TextPrediction]:
         spans = [[(s.start, s.end) for s in text.sentences] or split_sentences(text.text) for text in texts]
         english = [bool(found) and detect_language(text.text) == "en" for text, found in zip(texts, spans, strict=True)]
-        readings = iter(self.scorer.read([(text.text, found) for text, found, read in zip(texts, spans, english, strict=True) if read]))
-        return [self._interpret(text, found, next(readings) if read else None) for text, found, read in zip(texts, spans, english, strict=True)]
+        passed_over = self.scorer.passed_over([text.text for text, is_english in zip(texts, english, strict=True) if is_english])
+        wanted = [is_english and text.text not in passed_over for text, is_english in zip(texts, english, strict=True)]
+        readings = iter(self.scorer.read([(text.text, found) for text, found, read in zip(texts, spans, wanted, strict=True) if read]))
+        return [self._interpret(text, found, next(readings) if read else None) for text, found, read in zip(texts, spans, wanted, strict=True)]
 
     def _interpret(self, text: LabelledText, spans: Sequence[tuple[int, int]], reading: Reading | None) -> TextPrediction:
-        """Figures of one text; one that is not read (no English) gets the scorer's neutral result, its sentences too."""
+        """Figures of one text; one that is not read (no English, passed over) gets the scorer's neutral result, its sentences too."""
         if reading is None:
             score = self.scorer.score(text.text)
             return TextPrediction(as_prediction(score), tuple(as_prediction(score) for _ in text.sentences), None, score)

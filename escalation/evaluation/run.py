@@ -225,7 +225,8 @@ def trust(
     known = [result for result in results if result is not None]
     if not isinstance(predictor, ModelPredictor) or len(known) != len(results):
         return [], None
-    found = measure_faithfulness(predictor.scorer, known, seed=seed, show_progress_bar=show_progress_bar)
+    # Without the screen: that a text without its highlights is passed over says nothing of the highlights.
+    found = measure_faithfulness(predictor.scorer.without_screen(), known, seed=seed, show_progress_bar=show_progress_bar)
     return (faithfulness_figures(found, "texts", draws, len(results)) if len(found.group) else []), found.largest_gap
 
 
