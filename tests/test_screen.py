@@ -275,7 +275,7 @@ def test_scope_and_signals_of_texts() -> None:
 
 def test_evaluation_reads_through_the_screen(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second text is passed over, since the football outweighs the army, and must show as a loss."""
-    texts = [(NEWS, "escalation"), ("The minister said the army attacked the football.", "escalation"), ("The minister and the border.", "neutral")]
+    texts = [(NEWS, "escalation"), ("A minister said army attacked football.", "escalation"), ("The minister and the border.", "neutral")]
     file = tmp_path / "labelled.jsonl"
     file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in texts))
     assert (
