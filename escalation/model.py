@@ -172,6 +172,21 @@ def encode(tokenizer: Tokenizer, sentences: Sequence[str]) -> list[Tokens]:
     ]
 
 
+def piece_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Vocabulary ids of whole texts, without special tokens; nothing is truncated."""
+    return [np.array(encoding.ids, dtype=np.int64) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a model folder, set to give every token of a text and no others."""
+    from tokenizers import Tokenizer
+
+    tokenizer: Tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 def find_providers(device: str) -> list[str]:
     """What runs the network on a device, in onnxruntime's names; the CPU takes what the GPU can't.
 
@@ -222,14 +237,10 @@ class Model:
             raise ValueError(f"threads must be a whole number of at least 1 or None, got {threads!r}")
         self._providers = find_providers(device)
         self.config = read_config(check_integrity(folder), folder)
-        from tokenizers import Tokenizer
-
         self._folder, self._file = folder, folder / MODEL_FILE
         self._threads = threads or available_cores()
         self._session = self._open(self._threads)
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = open_tokenizer(folder)
 
     def _open(self, threads: int) -> InferenceSession:
         """A session of the network."""
@@ -261,8 +272,8 @@ class Model:
         return encode(self._tokenizer, sentences)
 
     def piece_ids(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Vocabulary ids of whole texts, without special tokens; nothing is truncated."""
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """See the function of the same name."""
+        return piece_ids(self._tokenizer, texts)
 
     def read_windows(self, windows: Sequence[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
         """Runs the network over windows of token ids, each by itself; a window that occurs twice is read once.

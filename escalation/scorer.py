@@ -186,7 +186,7 @@ class Scorer:
             warning = SCREENED
         else:
             warning = f"the text is not English (language {language!r}); {self._name} reads English only, so it was not scored: translate it first"
-        tokens = passed_over or (sum(len(t.ids) for t in self._model.tokenize([text])) if text.strip() else 0)
+        tokens = len(self._model.piece_ids([text])[0]) if passed_over is None else passed_over
         nothing = dict.fromkeys(DIRECTIONS, 0.0)
         return Score(
             text, 0.0, "neutral", nothing, (-1.0, 1.0), False, dict.fromkeys(SIGNAL_NAMES, 0.0), (), (),

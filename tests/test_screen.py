@@ -20,14 +20,18 @@ from escalation.batch.survey import survey_source
 from escalation.calibration import Calibration
 from escalation.cli import main
 from escalation.evaluation.recalibrate import write_folder
-from escalation.model import CONFIG_FILE
+from escalation.evidence import N_LOGITS
+from escalation.model import CONFIG_FILE, piece_ids
 from escalation.scorer import SCREENED
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
 from training.card import screen_table
+from training.config import Config
 from training.corpus.schema import ARTICLES, read_articles
 from training.data import Dataset, Item, Unit, corpus_item, item_text
+from training.export import write_model
 from training.results import rewrite
-from training.screen import KEEP, choose_threshold, fit_screen, fit_weights, has_signal, measure_screen, piece_ids, put_screen, scope_of, tell
+from training.screen import KEEP, choose_threshold, fit_screen, fit_weights, has_signal, measure_screen, put_screen, scope_of, tell
+from training.start import start_screen
 
 PAIRS = 64
 SPORT = "The striker and the football."
@@ -205,6 +209,26 @@ def test_a_worker_of_the_cluster_screens(folder: Path, tmp_path: Path) -> None:
     told = worker({"part": ["part-00000.jsonl"], "name": [found.name], "format": [found.format], "address": [found.address]})
     assert told["error"] == [""]
     assert _total(Folder(str(tmp_path / "out")), ["part-00000.jsonl"], set(), ()).screened == 1
+
+
+def test_the_screen_of_what_a_run_started_from_is_found(folder: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    found = start_screen(str(folder))
+    assert found is not None
+    assert not found.passes(ids("football"))
+    assert start_screen(str(tiny_folder)) is start_screen("") is None
+    (tmp_path / "best.safetensors").touch()  # a run that began with the model
+    (tmp_path / "config.json").write_text(json.dumps({"start": str(folder)}))
+    assert start_screen(str(tmp_path)) is not None
+
+
+def test_an_export_seals_the_screen_with_the_model(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model")
+    config = Config(name="tiny", version="3", encoder="none", max_tokens=32)
+    write_model(path, config, {"cls_id": 2, "sep_id": 3, "pad_id": 0}, Calibration(), N_LOGITS, make_screen(army=100, football=-100))
+    assert load(path, screen=True).score(SPORT).warnings == (SCREENED,)
+    (path / SCREEN_FILE).unlink()
+    with pytest.raises(FileNotFoundError, match=SCREEN_FILE):
+        load(path)
 
 
 def test_a_recalibrated_model_keeps_its_screen(folder: Path, tmp_path: Path) -> None:

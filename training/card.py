@@ -82,12 +82,14 @@ codebook says, not what happened afterwards.
 """
 
 
-SCREEN = "<!-- screen -->\n{table}\n<!-- /screen -->\n"
 SCREEN_SECTION = """## The screen
 
 Off unless it is asked for (`load(name, screen=True)`, `--screen`): linear, on word pieces; passes over texts whose words show no political or armed actor.
 
-{screen}
+<!-- screen -->
+{table}
+<!-- /screen -->
+
 """
 
 
@@ -137,7 +139,7 @@ def describe_data(config: Config, used: set[str]) -> str:
 
 def screen_section(figures: dict[str, Any]) -> str:
     """The card's section on the screen."""
-    return SCREEN_SECTION.format(screen=SCREEN.format(table=screen_table(figures)))
+    return SCREEN_SECTION.format(table=screen_table(figures))
 
 
 def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "") -> str:

@@ -44,6 +44,7 @@ from training.provenance import data_sums, describe_run, own_sums, read_run
 from training.reader import NetworkReader, read_batched
 from training.screen import fit_screen, measure_screen, write_screen
 from training.smooth import smooth
+from training.start import start_screen
 from training.unlabelled import SOURCE as UNLABELLED
 from training.vary import SOURCE as VARIED
 
@@ -236,7 +237,8 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         (folder / "train.toml").write_text(to_toml(config, describe_run(read_run(run))), encoding="utf-8")
         cost = describe_cost(measure_cost(run, read_run(run)))
         (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
-        write_model(folder, config, special, calibration, network.head.out_features, screen)
+        # Too few texts to fit one: that of the start, whose word pieces are the same, still knows sport from conflict.
+        write_model(folder, config, special, calibration, network.head.out_features, screen or start_screen(config.start))
         Model(folder)  # must load before it replaces what is there
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)

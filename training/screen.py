@@ -25,7 +25,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from escalation.model import CONFIG_FILE, TOKENIZER_FILE, available_cores, check_integrity, seal
+from escalation.model import CONFIG_FILE, available_cores, check_integrity, open_tokenizer, piece_ids, seal
 from escalation.scorer import load
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
 from training.benchmark_machine import describe_machine
@@ -61,11 +61,6 @@ def has_signal(item: Item) -> bool:
 def kind_of(item: Item) -> str:
     """What kind of text it is: its source, that of the public text where the labels are ours."""
     return item.id.split("-")[0] if item.source == "standoff" else item.source
-
-
-def piece_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Word pieces of texts, without special tokens."""
-    return [np.array(encoding.ids, dtype=np.int64) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
 def to_matrix(blocks: Sequence[NDArray[np.int64]], pieces: int) -> sparse.csr_matrix:
@@ -214,9 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_integrity(args.model)
         dataset = load_dataset(args.corpora)
-        tokenizer = Tokenizer.from_file(str(args.model / TOKENIZER_FILE))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+        tokenizer = open_tokenizer(args.model)
         screen = fit_screen(dataset, tokenizer)
         if screen is None:
             raise ValueError(f"too few texts for a screen: the train part must hold {NEEDED} out of scope and {NEEDED} of one source with a signal")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from escalation.calibration import Calibration
 from escalation.model import MODEL_FILE, TOKENIZER_FILE, available_cores, check_integrity, find_model, open_session, read_config
+from escalation.screen import Screen, load_screen
 from training.checkpoint import BEST, CHECKPOINT, CONFIG
 from training.config import Config
 from training.network import EvidenceNetwork, cut_layers, layers_of, pad_head
@@ -73,15 +74,28 @@ def weights_file(start: str) -> Path:
     return found.path / MODEL_FILE if found.kind == "model" else found.path
 
 
-def start_calibration(start: str) -> Calibration | None:
-    """The calibration of what `Config.start` names: a model's own, a run's that of what it began with; None where there is none."""
+def start_model(start: str) -> Path | None:
+    """The model folder that `Config.start` goes back to: a model's own, a run's that of what it began with; None where there is none."""
     if not start:
         return None
     found = find_start(start)
     if found.kind == "model":
-        return read_config(check_integrity(found.path), found.path).calibration
+        return found.path
     config = found.path.parent / CONFIG
-    return start_calibration(json.loads(config.read_text(encoding="utf-8")).get("start", "")) if config.is_file() else None
+    return start_model(json.loads(config.read_text(encoding="utf-8")).get("start", "")) if config.is_file() else None
+
+
+def start_calibration(start: str) -> Calibration | None:
+    """The calibration of the model that `Config.start` goes back to; None where there is none."""
+    folder = start_model(start)
+    return read_config(check_integrity(folder), folder).calibration if folder else None
+
+
+def start_screen(start: str) -> Screen | None:
+    """The screen of the model that `Config.start` goes back to; None where there is none."""
+    folder = start_model(start)
+    settings = read_config(check_integrity(folder), folder).screen if folder else None
+    return load_screen(folder, settings) if folder and settings else None
 
 
 def read_onnx(path: Path) -> tuple[dict[str, Tensor], bool]:
