@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from tiny_training import make_dataset, settings, train
 
+from escalation.model import MODEL_FILE, find_model
 from escalation.reading import read
 from training import teach
 from training import train as train_module
@@ -22,6 +23,7 @@ from training.export import load_network
 from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.reader import NetworkReader
+from training.sources import file_sum
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, datas
     reader = NetworkReader(load_network(teacher, config), tokenizer, special, config.max_tokens)
     said = Lessons()
     items = teach.items_to_ask(dataset, config, said)
-    teach.teach(reader, items, said, tmp_path / "lessons.safetensors")
+    teach.teach([reader], items, said, tmp_path / "lessons.safetensors")
     kept = load_lessons(tmp_path / "lessons.safetensors")
     times = Counter(unit.text for item in items for unit in item.units)  # what stands in several articles is read in each, and one reading is kept
     compared = [(item, index) for item in items for index, unit in enumerate(item.units) if times[unit.text] == 1][:5]
@@ -91,6 +93,38 @@ def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, datas
     assert teach.items_to_ask(dataset, config, said) == []
 
 
+def test_several_teachers_are_averaged(encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset()
+    monkeypatch.setattr(teach, "open_dataset", lambda config, corpora: dataset)
+    other = train(settings(encoder, epochs=1, seed=2), dataset, tmp_path / "other")
+    (tmp_path / "student.toml").write_text(to_toml(settings(encoder, name_draws=1), {}))
+    said = {}
+    for names in ((teacher,), (other,), (teacher, other)):
+        path = tmp_path / f"{len(said)}.safetensors"
+        assert teach.main([*map(str, names), str(tmp_path / "student.toml"), "--to", str(path)]) == 0
+        said[names] = load_lessons(path)
+    both = said[teacher, other]
+    assert both.teacher == f"{said[teacher,].teacher}+{said[other,].teacher}"
+    for name, logits in both.to_dict().items():
+        one, two = (said[names,].to_dict()[name].astype(np.float32) for names in (teacher, other))
+        assert not np.allclose(one, two, atol=1e-3)
+        np.testing.assert_allclose(logits, (one + two) / 2, atol=2e-3)
+
+
+def test_a_shipped_model_can_teach(dataset: Dataset, encoder: Path) -> None:
+    reader, digest = teach.open_teacher("newswire-en")
+    assert digest == file_sum(find_model("newswire-en") / MODEL_FILE)
+    (said,) = teach.ask([reader], [["Troops shelled the border town.", "The envoy flew home."]])
+    (alone,) = read(reader, [["Troops shelled the border town.", "The envoy flew home."]])
+    np.testing.assert_array_equal(said.logits, alone.logits)
+
+
+def test_teachers_of_other_word_pieces_are_refused(encoder: Path, teacher: Path) -> None:
+    readers = [teach.open_teacher(name)[0] for name in (str(teacher), "newswire-en")]
+    with pytest.raises(ValueError, match="other word pieces"):
+        teach.ask(readers, [["Reconnaissance aeroplanes overflew the disputed archipelago."]])
+
+
 def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(encoder, name_draws=1)
     tokenizer, special = load_tokenizer(str(encoder))
@@ -98,7 +132,7 @@ def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, datas
     monkeypatch.setattr(teach, "BATCH", 4)
     monkeypatch.setattr(teach, "PART", 1)
     whole = Lessons()
-    teach.teach(reader, teach.items_to_ask(dataset, config, whole), whole, tmp_path / "whole.safetensors")
+    teach.teach([reader], teach.items_to_ask(dataset, config, whole), whole, tmp_path / "whole.safetensors")
 
     path, read, calls = tmp_path / "broken.safetensors", teach.read, []
 
@@ -110,10 +144,10 @@ def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, datas
 
     monkeypatch.setattr(teach, "read", stops)
     with pytest.raises(KeyboardInterrupt):
-        teach.teach(reader, teach.items_to_ask(dataset, config, Lessons()), Lessons(), path)
+        teach.teach([reader], teach.items_to_ask(dataset, config, Lessons()), Lessons(), path)
     said = load_lessons(path)
     assert 0 < len(said) < len(whole)
-    teach.teach(reader, teach.items_to_ask(dataset, config, said), said, path)
+    teach.teach([reader], teach.items_to_ask(dataset, config, said), said, path)
     found, expected = load_lessons(path).to_dict(), whole.to_dict()
     assert found.keys() == expected.keys()
     for name, logits in expected.items():
@@ -129,7 +163,7 @@ def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: P
     assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "sources.unlabelled=3", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "no file of lessons" in capsys.readouterr().err
     assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
-    assert "config.json" in capsys.readouterr().err
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""Asks a larger model about what a smaller one will train on: python -m training.teach TEACHER_RUN CONFIG --corpora FOLDER --to FILE.safetensors
+"""Asks a larger model about what a smaller one will train on: python -m training.teach TEACHER... CONFIG --corpora FOLDER --to FILE.safetensors
 
-CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher says of each token
-(`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). `--set` asks about less than the student will see: `name_draws=1` about
-the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on from the last part
-saved; answers of another teacher in FILE are refused.
+TEACHER is the folder of a training run, a model folder or a shipped model's name; of several the logits are averaged. All must cut text into the word pieces
+that the student does. CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher
+says of each token (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). `--set` asks about less than the student will see:
+`name_draws=1` about the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on
+from the last part saved; answers of another teacher in FILE are refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -16,10 +18,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from escalation.reading import read
-from training.checkpoint import BEST
+from escalation.model import Model, find_model
+from escalation.reading import Reader, Reading, read
+from training.checkpoint import BEST, CONFIG
 from training.config import Config, build, check_options, override, read_config
 from training.data import Dataset, Item
 from training.export import load_network
@@ -28,6 +32,7 @@ from training.network import load_tokenizer
 from training.own import open_dataset
 from training.reader import NetworkReader
 from training.sources import file_sum
+from training.start import weights_file
 from training.vary import SOURCE as VARIED
 
 BATCH = 64  # texts read at once
@@ -50,8 +55,39 @@ def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
     return sorted(new, key=lambda item: (item.source == VARIED, sum(len(unit.text) for unit in item.units)))
 
 
-def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Path) -> None:
-    """Reads the items and saves what the teacher says, now and then and at the end."""
+def open_teacher(name: str) -> tuple[Reader, str]:
+    """A run's best network, or a model as it ships, ready to read with, and the SHA-256 of its weights.
+
+    Raises:
+        FileNotFoundError: neither is there, or the run has not finished an epoch.
+    """
+    weights = weights_file(name)
+    if weights.name != BEST:
+        return Model(find_model(name)), file_sum(weights)
+    run = weights.parent
+    config: Config = build(Config, json.loads((run / CONFIG).read_text(encoding="utf-8")), str(run))
+    tokenizer, special = load_tokenizer(config.encoder)
+    return NetworkReader(load_network(run, config), tokenizer, special, config.max_tokens), file_sum(weights)
+
+
+def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]]) -> list[Reading]:
+    """What the teachers say of some texts: the mean of their logits.
+
+    Raises:
+        ValueError: they cut a text into different numbers of word pieces.
+    """
+    readings = read(readers[0], texts)
+    for number, reader in enumerate(readers[1:], 2):
+        for index, other in enumerate(read(reader, texts)):
+            mine = readings[index]
+            if not np.array_equal(mine.bounds, other.bounds):
+                raise ValueError(f"teacher {number} cuts text into other word pieces than the first: {texts[index][0]!r}; take teachers of one vocabulary")
+            readings[index] = dataclasses.replace(mine, logits=mine.logits + (other.logits[:, : mine.logits.shape[1]] - mine.logits) / np.float32(number))
+    return readings
+
+
+def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path: Path) -> None:
+    """Reads the items and saves what the teachers say, now and then and at the end."""
 
     def save() -> None:
         part = path.with_suffix(".part")
@@ -59,7 +95,7 @@ def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Pat
         os.replace(part, path)
 
     for number, start in enumerate(tqdm(range(0, len(items), BATCH), unit="batch"), 1):
-        for reading in read(reader, [[unit.text for unit in item.units] for item in items[start : start + BATCH]]):
+        for reading in ask(readers, [[unit.text for unit in item.units] for item in items[start : start + BATCH]]):
             for sentence, (first, last) in zip(reading.sentences, pairwise(reading.bounds), strict=True):
                 if said.get(sentence) is None:  # a variant may repeat a sentence between other neighbours: what was said of it among its own stays
                     said.add(name_of(sentence), reading.logits[first:last])
@@ -71,7 +107,7 @@ def teach(reader: NetworkReader, items: Sequence[Item], said: Lessons, path: Pat
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.teach", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of the teacher's training run")
+    parser.add_argument("teachers", nargs="+", metavar="TEACHER", help="folder of the teacher's training run, or a model")
     parser.add_argument("config", type=Path, help="the student's configuration")
     parser.add_argument("--corpora", type=Path, help="folder with the public corpora, as the student will be given")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="safetensors file to write, or to go on with")
@@ -80,14 +116,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         student = override(read_config(args.config), args.set)
         check_options(student, args.corpora)
-        teacher: Config = build(Config, json.loads((args.run / "config.json").read_text(encoding="utf-8")), str(args.run))
-        digest = file_sum(args.run / BEST)
+        opened = [open_teacher(name) for name in args.teachers]
+        digest = "+".join(digest for _, digest in opened)
         said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
         if said.teacher != digest:
-            raise ValueError(f"{args.to} holds what another teacher than {args.run} said; remove it, or name another file with --to")
+            raise ValueError(f"{args.to} holds what another teacher than {' + '.join(args.teachers)} said; remove it, or name another file with --to")
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
-        tokenizer, special = load_tokenizer(teacher.encoder)
-        teach(NetworkReader(load_network(args.run, teacher), tokenizer, special, teacher.max_tokens), items, said, args.to)
+        teach([reader for reader, _ in opened], items, said, args.to)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
