@@ -206,8 +206,8 @@ SHORT = (
     "restraint-in-words", "restraint-in-deeds", "holding-back", "fact-and-rumour", "no-and-not", "might-and-was", "said-and-meant", "headlines-and-leads",
     "both-ways", "told-otherwise", "plain-acts", "who-they-are", "crisis-stories", "other-papers", "other-sections",
     "might-or-did", "calm-and-measure", "said-plainly", "claimed-and-denied", "headlines-and-quotes", "what-is-not-an-act", "two-ways-at-once",
-    "plans-and-threats", "quiet-steps", "plain-verbs", "front-pages", "not-so", "other-pages", "short-leads", "acts-as-topics", "capital-letters", "changed-plans", "kept-in-bounds",
-    "neither-nor", "show-of-strength", "wars-elsewhere", "what-may-come",
+    "plans-and-threats", "quiet-steps", "plain-verbs", "front-pages", "not-so", "other-pages", "short-leads",
+    "acts-as-topics", "capital-letters", "changed-plans", "kept-in-bounds", "neither-nor", "show-of-strength", "wars-elsewhere", "what-may-come",
 )  # fmt: skip
 
 

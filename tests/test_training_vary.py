@@ -181,8 +181,8 @@ def test_what_a_teacher_said_of_a_sentence_among_its_own_neighbours_stays(encode
     sentence, other = "the army shelled the village .", "it said prices rose ."
     pair = [Item("a", "corpus", "train", (Unit(sentence),)), Item("varied/a", "varied", "train", (Unit(other), Unit(sentence)))]
     alone, both = Lessons(), Lessons()
-    teach.teach(reader, pair[:1], alone, tmp_path / "alone.safetensors")
-    teach.teach(reader, pair, both, tmp_path / "both.safetensors")
+    teach.teach([reader], pair[:1], alone, tmp_path / "alone.safetensors")
+    teach.teach([reader], pair, both, tmp_path / "both.safetensors")
     expected, found = alone.get(sentence), both.get(sentence)
     assert expected is not None
     assert found is not None

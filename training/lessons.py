@@ -1,4 +1,4 @@
-"""What a larger model said of sentences, kept on disk for a smaller one to learn from."""
+"""What a larger model, or several, said of sentences, kept on disk for a smaller one to learn from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lessons:
     """A teacher's logits, `(n_tokens, TAUGHT)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
 
     def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None, *, teacher: str = "") -> None:
-        """`teacher` is the SHA-256 of its weights; empty where it is not known."""
+        """`teacher` is the SHA-256 of its weights, of several joined by `+`; empty where it is not known."""
         self._said = dict(said or {})
         self.teacher = teacher
 

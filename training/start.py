@@ -69,9 +69,16 @@ def find_start(start: str) -> Start:
 
 
 def weights_file(start: str) -> Path:
-    """The file that holds the weights of `Config.start`."""
+    """The file that holds the weights of `Config.start`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
     found = find_start(start)
-    return found.path / MODEL_FILE if found.kind == "model" else found.path
+    path = found.path / MODEL_FILE if found.kind == "model" else found.path
+    if not path.is_file():
+        raise FileNotFoundError(f"{start} holds neither {MODEL_FILE}, as a model does, nor {BEST}, as a run does that has finished an epoch")
+    return path
 
 
 def start_model(start: str) -> Path | None:

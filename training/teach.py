@@ -1,4 +1,4 @@
-"""Asks a larger model about what a smaller one will train on: python -m training.teach TEACHER... CONFIG --corpora FOLDER --to FILE.safetensors
+"""Asks a larger model, or several, about what a smaller one will train on: python -m training.teach TEACHER... CONFIG --corpora FOLDER --to FILE.safetensors
 
 TEACHER is the folder of a training run, a model folder or a shipped model's name; of several the logits are averaged. All must cut text into the word pieces
 that the student does. CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher
@@ -10,24 +10,23 @@ from the last part saved; answers of another teacher in FILE are refused.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from escalation.model import Model, find_model
-from escalation.reading import Reader, Reading, read
-from training.checkpoint import BEST, CONFIG
-from training.config import Config, build, check_options, override, read_config
+from escalation.model import Model, encode, find_model
+from escalation.reading import Reader, read
+from training.checkpoint import BEST
+from training.config import Config, check_options, override, read_config
 from training.data import Dataset, Item
-from training.export import load_network
-from training.lessons import Lessons, load_lessons, name_of, save_lessons
+from training.export import load_network, read_run_config
+from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.own import open_dataset
 from training.reader import NetworkReader
@@ -37,6 +36,7 @@ from training.vary import SOURCE as VARIED
 
 BATCH = 64  # texts read at once
 PART = 20  # batches between saves
+SAMPLE = 200  # items whose word pieces are compared
 
 
 def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
@@ -55,35 +55,53 @@ def items_to_ask(dataset: Dataset, config: Config, said: Lessons) -> list[Item]:
     return sorted(new, key=lambda item: (item.source == VARIED, sum(len(unit.text) for unit in item.units)))
 
 
-def open_teacher(name: str) -> tuple[Reader, str]:
-    """A run's best network, or a model as it ships, ready to read with, and the SHA-256 of its weights.
+def open_teacher(name: str) -> Reader:
+    """A run's best network, or a model as it ships, ready to read with.
 
     Raises:
         FileNotFoundError: neither is there, or the run has not finished an epoch.
+        ValueError: the model folder is damaged.
     """
     weights = weights_file(name)
     if weights.name != BEST:
-        return Model(find_model(name)), file_sum(weights)
-    run = weights.parent
-    config: Config = build(Config, json.loads((run / CONFIG).read_text(encoding="utf-8")), str(run))
+        return Model(find_model(name))
+    config = read_run_config(weights.parent)
     tokenizer, special = load_tokenizer(config.encoder)
-    return NetworkReader(load_network(run, config), tokenizer, special, config.max_tokens), file_sum(weights)
+    return NetworkReader(load_network(weights.parent, config), tokenizer, special, config.max_tokens)
 
 
-def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]]) -> list[Reading]:
-    """What the teachers say of some texts: the mean of their logits.
+def check_pieces(reader: Reader, name: str, tokenizer: Tokenizer, items: Sequence[Item]) -> None:
+    """Looks whether a teacher cuts text into the student's word pieces, on sentences spread over the items.
 
     Raises:
-        ValueError: they cut a text into different numbers of word pieces.
+        ValueError: more than one sentence in a hundred is cut otherwise.
     """
-    readings = read(readers[0], texts)
-    for number, reader in enumerate(readers[1:], 2):
-        for index, other in enumerate(read(reader, texts)):
-            mine = readings[index]
-            if not np.array_equal(mine.bounds, other.bounds):
-                raise ValueError(f"teacher {number} cuts text into other word pieces than the first: {texts[index][0]!r}; take teachers of one vocabulary")
-            readings[index] = dataclasses.replace(mine, logits=mine.logits + (other.logits[:, : mine.logits.shape[1]] - mine.logits) / np.float32(number))
-    return readings
+    sentences = [unit.text for item in items[:: max(1, len(items) // SAMPLE)] for unit in item.units]
+    pairs = zip(sentences, reader.tokenize(sentences), encode(tokenizer, sentences), strict=True)
+    other = [sentence for sentence, theirs, ours in pairs if not np.array_equal(theirs.offsets, ours.offsets)]
+    if len(other) > len(sentences) / 100:
+        raise ValueError(
+            f"{name} cuts {len(other)} of {len(sentences)} sentences into other word pieces than the student, such as {other[0]!r}; "
+            "take a teacher of the student's vocabulary"
+        )
+
+
+def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]]) -> list[list[NDArray[np.float32]]]:
+    """What the teachers say of each sentence of some texts: the mean of their logits, `(n_tokens, TAUGHT)`.
+
+    Raises:
+        ValueError: they cut a sentence into different numbers of word pieces.
+    """
+    mean: list[list[NDArray[np.float32]]] = []
+    for number, reader in enumerate(readers, 1):
+        said = [np.split(reading.logits[:, :TAUGHT], reading.bounds[1:-1]) for reading in read(reader, texts)]
+        mean = mean or [[np.zeros_like(logits) for logits in of_text] for of_text in said]
+        for text, so_far, new in zip(texts, mean, said, strict=True):
+            for index, sentence in enumerate(text):
+                if len(new[index]) != len(so_far[index]):
+                    raise ValueError(f"teacher {number} cuts {sentence!r} into other word pieces than the first; take teachers of one vocabulary")
+                so_far[index] += (new[index] - so_far[index]) / np.float32(number)
+    return mean
 
 
 def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path: Path) -> None:
@@ -95,10 +113,11 @@ def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path:
         os.replace(part, path)
 
     for number, start in enumerate(tqdm(range(0, len(items), BATCH), unit="batch"), 1):
-        for reading in ask(readers, [[unit.text for unit in item.units] for item in items[start : start + BATCH]]):
-            for sentence, (first, last) in zip(reading.sentences, pairwise(reading.bounds), strict=True):
+        texts = [[unit.text for unit in item.units] for item in items[start : start + BATCH]]
+        for text, answers in zip(texts, ask(readers, texts), strict=True):
+            for sentence, logits in zip(text, answers, strict=True):
                 if said.get(sentence) is None:  # a variant may repeat a sentence between other neighbours: what was said of it among its own stays
-                    said.add(name_of(sentence), reading.logits[first:last])
+                    said.add(name_of(sentence), logits)
         if number % PART == 0:
             save()
     save()
@@ -108,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.teach", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teachers", nargs="+", metavar="TEACHER", help="folder of the teacher's training run, or a model")
-    parser.add_argument("config", type=Path, help="the student's configuration")
+    parser.add_argument("config", type=Path, help="the student's configuration, a TOML file")
     parser.add_argument("--corpora", type=Path, help="folder with the public corpora, as the student will be given")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="safetensors file to write, or to go on with")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="overrides a value of CONFIG")
@@ -116,13 +135,17 @@ def main(argv: list[str] | None = None) -> int:
     try:
         student = override(read_config(args.config), args.set)
         check_options(student, args.corpora)
-        opened = [open_teacher(name) for name in args.teachers]
-        digest = "+".join(digest for _, digest in opened)
+        if len(set(args.teachers)) < len(args.teachers):
+            raise ValueError(f"a teacher is named twice in {' '.join(args.teachers)}; name each once")
+        digest = "+".join(sorted(file_sum(weights_file(name)) for name in args.teachers))
         said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
         if said.teacher != digest:
             raise ValueError(f"{args.to} holds what another teacher than {' + '.join(args.teachers)} said; remove it, or name another file with --to")
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
-        teach([reader for reader, _ in opened], items, said, args.to)
+        readers = {name: open_teacher(name) for name in args.teachers}
+        for name, reader in readers.items():
+            check_pieces(reader, name, load_tokenizer(student.encoder)[0], items)
+        teach(list(readers.values()), items, said, args.to)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
