@@ -181,6 +181,9 @@ def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: P
     assert teach.main([str(teacher), str(tmp_path / "student.toml"), "--set", "sources.unlabelled=3", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "no file of lessons" in capsys.readouterr().err
     assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
+    assert "holds no config.json, so it is no model" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{}")  # a run that was stopped before its first checkpoint
+    assert teach.main([str(tmp_path), str(tmp_path / "student.toml"), "--set", "name_draws=1", "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "holds neither model.onnx, as a model does, nor best.safetensors" in capsys.readouterr().err
 
 

@@ -56,7 +56,7 @@ def test_shipped_and_trained_weights_can_be_mixed(tmp_path: Path) -> None:
         (["newswire-en=inf"], "must be a number above 0"),
         (["newswire-en", "newswire-en"], "named twice"),
         (["no-such-model"], "no-such-model"),
-        (["empty"], "holds neither model.onnx"),
+        (["stopped"], "holds neither model.onnx"),
         (["newswire-en", "small.safetensors"], "another architecture"),
     ],
 )
@@ -64,7 +64,8 @@ def test_what_can_not_be_mixed_is_refused(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "stopped").mkdir()  # a run that was stopped before its first checkpoint
+    (tmp_path / "stopped" / "config.json").write_text("{}")
     save_file({"head.weight": torch.ones(41, 2), "head.bias": torch.ones(41)}, tmp_path / "small.safetensors")
     assert soup.main([*arguments, "--to", "out.safetensors"]) == 1
     assert message in capsys.readouterr().err
