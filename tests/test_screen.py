@@ -302,25 +302,8 @@ def test_evaluation_reads_through_the_screen(folder: Path, tmp_path: Path, capsy
     texts = [(NEWS, "escalation"), ("A minister said army attacked football.", "escalation"), ("The minister and the border.", "neutral")]
     file = tmp_path / "labelled.jsonl"
     file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in texts))
-    assert (
-        main(
-            [
-                "evaluate",
-                str(file),
-                "--model",
-                str(folder),
-                "--screen",
-                "--against",
-                str(folder),
-                "--no-behaviour",
-                "--draws",
-                "10",
-                "--json",
-                str(tmp_path / "r.json"),
-            ]
-        )
-        == 0
-    )
+    arguments = ["evaluate", str(file), "--model", str(folder), "--screen", "--against", str(folder), "--no-behaviour", "--draws", "10"]
+    assert main([*arguments, "--json", str(tmp_path / "r.json")]) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["model"] == "tiny 2, screened"
     assert report["comparisons"][0]["model"] == "tiny 2"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from escalation.model import MODEL_FILE, check_integrity
 from training.checkpoint import save_atomically
-from training.start import find_start, read_onnx, weights_file
+from training.start import read_onnx, weights_file
 
 
 def read_weights(name: str) -> dict[str, Tensor]:
@@ -30,13 +30,12 @@ def read_weights(name: str) -> dict[str, Tensor]:
         FileNotFoundError: nothing of the kind is there.
         ValueError: the model folder is damaged.
     """
-    found = find_start(name)
-    weights_file(name)
-    if found.kind == "weights":
-        held = load_file(found.path)
+    path = weights_file(name)
+    if path.name == MODEL_FILE:
+        check_integrity(path.parent)
+        held = read_onnx(path)[0]
     else:
-        check_integrity(found.path)
-        held = read_onnx(found.path / MODEL_FILE)[0]
+        held = load_file(path)
     return {key: value for key, value in held.items() if key.endswith(("weight", "bias"))}  # an ONNX file holds buffers too
 
 

@@ -143,8 +143,9 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"{args.to} holds what another teacher than {' + '.join(args.teachers)} said; remove it, or name another file with --to")
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
         readers = {name: open_teacher(name) for name in args.teachers}
+        tokenizer, _ = load_tokenizer(student.encoder)
         for name, reader in readers.items():
-            check_pieces(reader, name, load_tokenizer(student.encoder)[0], items)
+            check_pieces(reader, name, tokenizer, items)
         teach(list(readers.values()), items, said, args.to)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
