@@ -23,6 +23,7 @@ class Calibration:
         sentence_de_escalation: the same for de-escalation.
         sentence_scope: the same for scope.
         sentence_signal: the same, one map shared by the 16 signals.
+        event_map: slopes of the event logits and of the logarithms of the signals' probabilities in what the events are a softmax of.
         relevance_power: exponent of a sentence's larger direction probability in its article weight.
         position_decay: weight of the last sentence of an article is exp(−decay) of the first's, all else equal.
         doubt: added to the sum of the weights: an article with little evidence stays near 0.
@@ -44,6 +45,7 @@ class Calibration:
     sentence_de_escalation: tuple[float, ...] = (0.0, 1.0)
     sentence_scope: tuple[float, ...] = (0.0, 1.0)
     sentence_signal: tuple[float, ...] = (0.0, 1.0)
+    event_map: tuple[float, float] = (1.0, 0.0)
     relevance_power: float = 1.0
     position_decay: float = 0.0
     doubt: float = 0.1
@@ -69,7 +71,7 @@ class Calibration:
             ValueError: a name is missing or unknown.
         """
         names = {field.name for field in fields(cls)}
-        values = {"phrase_bound": False, **values}  # models before 0.6 don't have it
+        values = {"phrase_bound": False, "event_map": (1.0, 0.0), **values}  # models before 0.6 don't have the first, those before 0.8 the second
         if set(values) != names:
             raise ValueError(f"calibration must have the fields {sorted(names)}, got {sorted(values)}; export the model again")
         given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

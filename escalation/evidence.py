@@ -5,7 +5,8 @@ e(t), d(t) = q(t) × the probability that the phrase, as it stands (status, nega
 
     pooled probability of a sentence    P = Σt x(t)² / Σt x(t)  for x = e, d or p(·, k): "linear softmax" of Wang, Li and Metze (2019, ICASSP)
     severity of a sentence              S = Σt [e(t) − d(t)] r(t) / (DOUBT + Σt [e(t) + d(t)])      over the tokens of its phrases
-    event of a sentence                 softmax of the mean of its tokens' event logits
+    event of a sentence                 softmax of [α × the mean of its tokens' event logits + β × log of its signals' probabilities],
+                                        α and β the calibration's `event_map`
     score of an article                 Σs w(s) S(s),  w(s) = g(s) / (doubt + Σ g),  g(s) = relevance^power × exp(−decay × position)
 
 Both sums run over tokens, so the share of a phrase is the sum over its tokens, and the phrases' shares add up to the score.
@@ -257,18 +258,27 @@ def score_sentences(tokens: TokenFigures, bounds: NDArray[np.int64], phrases: Se
     direction = np.stack([logistic(calibration.sentence_escalation, pooled[:, 0]), logistic(calibration.sentence_de_escalation, pooled[:, 1])], axis=1)
     scope = logistic(calibration.sentence_scope, segment_sum(tokens.scope, bounds) / np.maximum(lengths, 1))
     signal = logistic(calibration.sentence_signal, logit(pool(tokens.signal, bounds)))
-    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share, carried, read_events(tokens, bounds, signal))
+    return SentenceFigures(direction, scope, signal, segment_sum(share, bounds), share, carried, read_events(tokens, bounds, signal, calibration))
 
 
-def read_events(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array) -> Array:
-    """Which one event a coder would choose for each sentence, `(n_sentences, 15)`: softmax of the mean logits of its tokens.
+def event_inputs(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array) -> tuple[Array, Array]:
+    """What the events of sentences are made of, each `(n_sentences, 15)`: the mean event logits of their tokens (no columns where the model has none), and
+    the logarithms of their signals' probabilities."""
+    shares = np.take(signal, EVENT_SIGNALS, axis=1) + TINY  # row by row in memory, as an index would not leave it: the order of the sums must not depend on n
+    return segment_sum(tokens.event, bounds) / np.maximum(np.diff(bounds), 1)[:, None], np.log(shares)
+
+
+def read_events(tokens: TokenFigures, bounds: NDArray[np.int64], signal: Array, calibration: Calibration) -> Array:
+    """Which one event a coder would choose for each sentence, `(n_sentences, 15)`: softmax of the mean logits of its tokens and of its signals' logarithms,
+    as much of each as the calibration says (a logarithmic opinion pool: Genest and Zidek 1986).
 
     Where the model has no logits for it, the probabilities of the signals, made to sum to 1.
     """
-    if tokens.event.shape[1]:
-        return _softmax(segment_sum(tokens.event, bounds) / np.maximum(np.diff(bounds), 1)[:, None])
-    shares = np.take(signal, EVENT_SIGNALS, axis=1) + TINY  # row by row in memory, as an index would not leave it: the order of the sums must not depend on n
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    by_event, by_signal = event_inputs(tokens, bounds, signal)
+    if not tokens.event.shape[1]:
+        return _softmax(by_signal)
+    alpha, beta = calibration.event_map
+    return _softmax(alpha * by_event + beta * by_signal)
 
 
 def join_figures(parts: Sequence[SentenceFigures]) -> SentenceFigures:

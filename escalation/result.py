@@ -99,9 +99,9 @@ class Score:
         warnings: plain sentences about anything that limits the result; empty for an ordinary English text.
         model: name and version of the model that gave the figures.
         events: which one event a PLOVER coder (Halterman et al. 2023) would choose for the text, given that there is one (see `in_scope` and `label`): for
-            each of the 15 signals that PLOVER has a number, 1 in all, not calibrated; an article's are the mean of its sentences', by their weight. Empty for
-            a text that is not scored. They say nothing of status: "no ceasefire was agreed" is `agree`. A model that no label taught events tells them by
-            its signals.
+            each of the 15 signals that PLOVER has a number, 1 in all, fitted to coders' choices on held-out sentences; an article's are the mean of its
+            sentences', by their weight. Empty for a text that is not scored. They say nothing of status: "no ceasefire was agreed" is `agree`. A model that
+            nothing taught events tells them by its signals.
     """
 
     text: str

@@ -18,6 +18,7 @@ import zstandard
 
 from escalation.batch import chunks, score_files
 from escalation.batch.records import COLUMNS
+from escalation.batch.run import BatchReport
 from escalation.cli import main
 from escalation.scorer import Scorer
 
@@ -321,3 +322,22 @@ def test_the_next_texts_are_read_while_the_last_are_worked_out(tiny_folder: Path
     assert score_files(tmp_path / "in.jsonl", tmp_path / "out.jsonl", model=tiny_folder, threads=2).rows == 100
     assert len(readers) > 1
     assert all("ahead" in name for name in readers)
+
+
+def test_the_summary_counts_one_and_many() -> None:
+    one = BatchReport("out.jsonl", "out.rejects", rows=2, rejected=1, warned=2, written=1, screened=1, resumed=1, left_out=("a.exe",)).summary()
+    assert one.splitlines() == [
+        "out.jsonl: 1 article, 1 row written",
+        "1 row had been done before",
+        "1 article was passed over by the screen and not scored",
+        "1 article was not scored: empty, without words or not English",
+        "1 broken row was rejected: see out.rejects",
+        "1 file of a folder was left out, as no known format has such a suffix: a.exe",
+    ]
+    many = BatchReport("out.jsonl", None, rows=8, rejected=2, warned=2, written=6, left_out=("a", "b", "c", "d")).summary()
+    assert many.splitlines() == [
+        "out.jsonl: 6 articles, 6 rows written",
+        "2 articles were not scored: empty, without words or not English",
+        "2 broken rows were rejected: see above",
+        "4 files of folders were left out, as no known format has such a suffix: a, b, c, …",
+    ]

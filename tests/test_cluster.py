@@ -109,7 +109,7 @@ class TestOnRay:
         done = on_ray("out")
         assert done.returncode == 0, done.stderr
         assert not (tmp_path / "mark").exists(), "no worker was killed"
-        assert "out: 119 articles, 119 rows written\n1 broken rows were rejected: see out/_rejects\n" in done.stderr
+        assert "out: 119 articles, 119 rows written\n1 broken row was rejected: see out/_rejects\n" in done.stderr
         workers = {line.split()[0] for line in (tmp_path / "log").read_text().splitlines()}
         assert len(workers) == 3, "two workers, and one in place of the killed one"
         monkeypatch.setattr(chunks, "CHUNK_ROWS", 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -259,6 +260,23 @@ def test_recalibration_fits_probabilities_to_the_labels(tmp_path: Path, tiny_fol
     assert after < before
     assert load(tmp_path / "mine").name == "mine 1+recalibrated"
     assert json.loads((tmp_path / "mine" / "recalibration.json").read_text())["model"] == "tiny 1"
+
+
+def test_recalibration_fits_the_events_to_coded_sentences(tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["the army attacked the border", "the minister condemned it"]
+    rows = [{"text": texts[n % 2], "signal": ("threaten", "accuse")[n % 2]} for n in range(40)]
+    data = tmp_path / "coded.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["recalibrate", str(data), "-o", str(tmp_path / "mine"), "--model", str(tiny_folder)]) == 0
+    assert "events: 40 coded sentences" in capsys.readouterr().out
+
+    def likelihood(folder: Path) -> float:
+        return math.prod(load(folder).score(row["text"]).events[row["signal"]] for row in rows[:2])
+
+    assert likelihood(tmp_path / "mine") > likelihood(tiny_folder)
+    data.write_text("".join(json.dumps(row) + "\n" for row in [*rows[:19], {"text": texts[0], "signal": "restrain"}]))
+    assert main(["recalibrate", str(data), "-o", str(tmp_path / "few"), "--model", str(tiny_folder)]) == 2
+    assert "events: 19 coded sentences; 20 are needed" in capsys.readouterr().err
 
 
 def test_too_few_labels_say_how_many_are_needed_and_write_nothing(tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from escalation.evaluation.predict import Evidence, Prediction
 from escalation.evaluation.rows import Rows, count_phrases, label_tokens, make_rows, match
 from escalation.evaluation.uncertainty import compare, draw_texts, estimate, interval, measured_rows
 from escalation.result import Highlight
-from escalation.signals import SIGNAL_INDEX
+from escalation.signals import EVENTS, SIGNAL_INDEX
 
 E, D, M, N = "escalation", "de-escalation", "mixed", "neutral"
 HALVES = {E: (1, 0), D: (0, 1), M: (1, 1), N: (0, 0)}
@@ -70,6 +70,23 @@ def test_events_are_scored_as_root_quad_and_binary_without_restrain() -> None:
     assert figure("event_quad_f1", rows) == pytest.approx((1 + 1 + 0) / 3)
     # conflict: P 2/3, R 1, F 4/5; cooperation: P 1, R 1/2, F 2/3
     assert figure("event_binary_f1", rows) == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
+def test_the_probabilities_of_events_are_held_against_what_coders_chose() -> None:
+    sure = dict.fromkeys(EVENTS, 0.0) | {"attack": 1.0}
+    half = dict.fromkeys(EVENTS, 0.0) | {"agree": 0.55, "consult": 0.45}
+    rows = rows_of(
+        (labels(signal="attack"), Prediction(None, events=sure)),
+        (labels(signal="agree"), Prediction(None, events=half)),
+        (labels(signal="consult"), Prediction(None, events=half)),
+        (labels(signal="aid"), Prediction(None, signals={"aid": 1.0})),  # no probabilities of events
+        (labels(signal="restrain"), Prediction(None, events=sure)),  # no event of PLOVER
+    )
+    assert figure("event_ece", rows) == pytest.approx(2 / 3 * 0.05)  # twice 0.55, right once
+    assert figure("event_log_loss", rows) == pytest.approx(-(np.log(0.55) + np.log(0.45)) / 3)
+    wrong = rows_of((labels(signal="aid"), Prediction(None, events=sure)))
+    assert figure("event_log_loss", wrong) == pytest.approx(-np.log(1e-6))
+    assert "event_ece" not in measured_rows(rows_of((labels(signal="aid"), Prediction(None, signals={"aid": 1.0}))))
 
 
 def test_restrain_is_no_plover_root_and_counts_neither_way() -> None:

@@ -236,8 +236,9 @@ def test_phrases_carry_the_directions_that_their_shares_have() -> None:
 def test_a_calibration_of_before_labels_were_bound_reads_as_unbound() -> None:
     values = Calibration(phrase_bound=True).to_dict()
     assert Calibration.from_dict(values).phrase_bound
-    del values["phrase_bound"]
+    del values["phrase_bound"], values["event_map"]
     assert not Calibration.from_dict(values).phrase_bound
+    assert Calibration.from_dict(values).event_map == (1.0, 0.0)
 
 
 def test_logistic_maps() -> None:
@@ -276,6 +277,23 @@ def test_events_are_the_mean_over_the_tokens_of_a_sentence() -> None:
     assert figures.event[0, EVENTS.index("agree")] == pytest.approx(np.exp(3) / (np.exp(3) + 14))
     assert figures.event[1, EVENTS.index("protest")] == pytest.approx(np.e / (np.e + 14))
     assert score_article(figures, Calibration()).event.sum() == pytest.approx(1.0)
+
+
+def test_signals_have_the_say_in_the_events_that_the_calibration_gives_them() -> None:
+    logits = np.zeros((1, N_LOGITS), np.float32)
+    logits[0, EVENT_LOGITS.start + EVENTS.index("reject")] = 2.0
+    logits[0, 1 + SIGNAL_INDEX["sanction"]] = 5.0
+    logits[0, 1 + SIGNAL_INDEX["restrain"]] = 5.0  # PLOVER lacks it
+    tokens, bounds = read_logits(logits), np.array([0, 1])
+
+    def events(*slopes: float) -> np.ndarray:
+        return score_sentences(tokens, bounds, [], Calibration(event_map=slopes)).event[0]
+
+    assert EVENTS[int(events(1.0, 0.0).argmax())] == "reject"
+    assert EVENTS[int(events(0.5, 1.0).argmax())] == "sanction"
+    assert events(0.5, 1.0).sum() == pytest.approx(1.0)
+    odds = events(0.5, 0.0)[EVENTS.index("reject")] / events(0.5, 0.0)[EVENTS.index("aid")]
+    assert odds == pytest.approx(np.e)  # half of a logit of 2: a temperature
 
 
 def test_a_model_without_events_tells_them_by_its_signals() -> None:

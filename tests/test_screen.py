@@ -148,7 +148,7 @@ def test_a_batch_counts_what_was_passed_over(folder: Path, tmp_path: Path, level
     done = score_files(tmp_path / "in.jsonl", tmp_path / "out.jsonl", model=folder, level=level, screen=True)
     assert (done.rows, done.screened, done.warned) == (4, 2, 3)
     assert "2 articles were passed over by the screen and not scored" in done.summary()
-    assert "1 articles were not scored: empty" in done.summary()
+    assert "1 article was not scored: empty" in done.summary()
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert len(rows) == (4 if level == "article" else 1)
     if level == "article":

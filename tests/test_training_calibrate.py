@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from escalation.calibration import Calibration
-from escalation.evidence import DIRECTION_LOGITS, N_LOGITS, SCOPE_LOGIT, Phrase, read_logits, score_sentences
-from training.calibrate import bind_labels, fit_interval
-from training.data import Item, Unit
+from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, EVENT_SIGNALS, N_LOGITS, SCOPE_LOGIT, Phrase, read_logits, score_sentences
+from escalation.signals import EVENTS, SIGNALS
+from training.calibrate import bind_labels, fit_events, fit_interval
+from training.data import QUADS, Item, Unit
 from training.measure import ItemReading, SentenceReading
 
 ITEM = Item("a", "corpus", "dev", ())
@@ -60,3 +61,48 @@ def test_the_interval_of_a_text_is_fitted_on_scores_as_a_user_gets_them() -> Non
     assert 0.0 < seen < 0.55
     assert fit_interval([*missed, *[read_text(None, in_scope=True, phrase=False)] * 100], Calibration()).article_interval == pytest.approx(0.6)
     assert fit_interval(missed[:8], Calibration()).article_interval == 1.0  # too few to hold nine in ten
+
+
+def read_event(gold: str, by_event: str, by_signal: str, *, quad_alone: bool = False, columns: int = N_LOGITS) -> ItemReading:
+    """A text of one token whose event is coded as `gold`, whose event logits speak for one event and whose signals for another."""
+    logits = np.zeros((1, N_LOGITS), np.float32)
+    logits[0, EVENT_LOGITS.start + EVENTS.index(by_event)] = 9.0
+    logits[0, 1 + EVENT_SIGNALS[EVENTS.index(by_signal)]] = 6.0
+    event = EVENT_SIGNALS[EVENTS.index(gold)]
+    unit = Unit("A sentence.", quad=QUADS.index(SIGNALS[event].quad)) if quad_alone else Unit("A sentence.", event=event)
+    tokens, bounds = read_logits(logits[:, :columns]), np.array([0, 1])
+    return ItemReading(Item("a", "plv", "dev", (unit,)), (), score_sentences(tokens, bounds, [], Calibration()), tokens, bounds, ())
+
+
+def test_the_events_are_fitted_to_what_coders_chose() -> None:
+    """The events' own logits are sure of themselves and wrong in half of the texts; the signals are wrong in fewer."""
+    texts = [read_event("sanction", "sanction", "sanction"), read_event("sanction", "reject", "sanction")] * 10 + [read_event("aid", "aid", "yield")] * 2
+    fitted = fit_events(texts, Calibration())
+    sanction = EVENTS.index("sanction")
+    for calibration, right in ((Calibration(), False), (fitted, True)):
+        figures = score_sentences(texts[1].tokens, texts[1].bounds, [], calibration)
+        assert (figures.event[0].argmax() == sanction) == right
+    unsure = fit_events([read_event("aid", "aid", "accuse")] * 30 + [read_event("accuse", "aid", "yield")] * 10, Calibration()).event_map
+    assert unsure[0] < 0.5  # 9 logits are too many for three of four
+    assert unsure[1] == 0.0  # never against what the signals say
+
+
+def test_quad_classes_count_where_the_event_is_unknown() -> None:
+    near, far = read_event("reject", "accuse", "accuse", quad_alone=True), read_event("aid", "aid", "accuse", quad_alone=True)
+    assert fit_events([near, far] * 10, Calibration()).event_map[0] > 0.5  # "accuse" is of the class of "reject"
+    assert fit_events([read_event("reject", "accuse", "accuse"), read_event("aid", "accuse", "accuse")] * 10, Calibration()).event_map[0] < 0.1
+
+
+def test_without_coded_events_or_logits_of_events_the_map_stays() -> None:
+    base = Calibration()
+    assert fit_events([read_text(6.0, in_scope=True, phrase=True)], base) is base
+    assert fit_events([read_event("aid", "aid", "aid", columns=EVENT_LOGITS.start)] * 20, base) is base
+
+
+def test_a_few_coded_sentences_do_not_move_the_events() -> None:
+    """Nineteen that both speak against would make all events equally likely; and where all are right, nobody is made sure without end."""
+    base = Calibration(event_map=(0.7, 0.3))
+    wrong = read_event("aid", "attack", "accuse")
+    assert fit_events([wrong] * 19, base) is base
+    assert fit_events([wrong] * 20, base).event_map[0] < 0.1
+    assert max(fit_events([read_event("aid", "aid", "aid")] * 100, base).event_map) < 3.0

@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from tiny_training import make_dataset, settings, train
 
-from escalation.evidence import SIGNAL_LOGITS
+from escalation.evidence import EVENT_LOGITS, SIGNAL_LOGITS
 from escalation.reading import read
 from escalation.signals import SIGNAL_INDEX
 from training import teach
 from training import train as train_module
-from training.config import Config, override, to_toml
+from training.config import Config, check_options, override, to_toml
 from training.data import Dataset, Item, Unit
 from training.export import load_network
-from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
+from training.lessons import EVENTS_TAUGHT, TAUGHT, Lessons, load_lessons, name_of, save_lessons
+from training.losses import event_teacher_loss
 from training.network import load_tokenizer
 from training.reader import NetworkReader
 
@@ -93,6 +95,71 @@ def test_the_lessons_are_the_teachers_logits(encoder: Path, teacher: Path, datas
     assert teach.items_to_ask(dataset, config, said) == []
 
 
+def test_a_teacher_of_events_says_one_thing_of_each_sentence(
+    encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coded = [("the army attacked a village", "attack"), ("a truce signed on the border", "agree"), ("the minister urged calm", "demand")]
+    items = tuple(Item(f"plv-{n}", "plv", "train", (Unit(text, event=SIGNAL_INDEX[name]),)) for n, (text, name) in enumerate(coded))
+    dataset = dataclasses.replace(make_dataset(), items=items)
+    monkeypatch.setattr(teach, "open_dataset", lambda config, corpora: dataset)
+    config = settings(encoder, name_draws=1)
+    (tmp_path / "student.toml").write_text(to_toml(config, {}))
+    path = tmp_path / "events.safetensors"
+    command = [str(tmp_path / "student.toml"), "--to", str(path)]
+    assert teach.main([str(teacher), *command, "--events"]) == 1  # trained on articles alone
+    assert "teacher 1 knows no events" in capsys.readouterr().err
+    coder = train(settings(encoder, epochs=1), dataset, tmp_path / "coder")
+    assert teach.main([str(coder), *command, "--events"]) == 0
+    said = load_lessons(path, EVENTS_TAUGHT)
+    assert {text for text in texts_of(dataset, config.epochs, 1, config) if said.get(text) is None} == set()
+    text = [unit.text for unit in next(item for item in dataset.draw(config.sources, config.seed, 0, name_draws=1) if len(item.units) > 1).units]
+    tokenizer, special = load_tokenizer(str(encoder))
+    (reading,) = read(NetworkReader(load_network(coder, config), tokenizer, special, config.max_tokens), [text])
+    expected = reading.logits[reading.bounds[1] : reading.bounds[2], EVENT_LOGITS].mean(axis=0)
+    assert expected.any()
+    kept = said.get(text[1])
+    assert kept is not None
+    np.testing.assert_allclose(kept, expected[None], rtol=1e-2, atol=1e-3)
+    assert teach.main([str(coder), *command]) == 1  # what it says of tokens is of another kind
+    assert "holds events of sentences, not evidence of tokens" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="have 15 columns, got 26"):
+        said.add("a", np.zeros((1, TAUGHT), np.float32))
+    with pytest.raises(FileNotFoundError, match=r"make it with python -m training\.teach --events"):
+        load_lessons(tmp_path / "nowhere", EVENTS_TAUGHT)
+    save_lessons({}, path)
+    with pytest.raises(ValueError, match=r"name a file that python -m training\.teach --events makes"):
+        load_lessons(path, EVENTS_TAUGHT)
+
+
+def test_lessons_of_events_pull_a_sentences_event_towards_the_teachers(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    part = train_module.Trainer(settings(encoder), dataset, tmp_path).batches(0)[0]
+    texts = [unit.text for example in part[0] for unit in example.units]
+    said = {name_of(text): np.eye(1, EVENTS_TAUGHT, 7, dtype=np.float32) * 9 for text in texts}
+    path = tmp_path / "events.safetensors"
+    save_lessons(said, path, columns=EVENTS_TAUGHT)
+    trainer = train_module.Trainer(settings(encoder, event_lessons=str(path)), dataset, tmp_path)
+    losses = [trainer.step([part[0]], 1.0, number)["event_teacher"] for number in range(30)]
+    assert losses[0] == pytest.approx(np.log(EVENTS_TAUGHT), rel=0.01)  # the events begin even
+    assert losses[-1] < 0.7 * losses[0]
+    assert train_module.Trainer(settings(encoder), dataset, tmp_path).step([part[0]], 0.0)["event_teacher"] == 0.0
+
+
+def test_lessons_of_events_that_can_teach_nothing_are_refused(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "events.safetensors"
+    save_lessons({name_of("Another text."): np.zeros((1, EVENTS_TAUGHT), np.float32)}, path, columns=EVENTS_TAUGHT)
+    config = settings(encoder, event_lessons=str(path))
+    with pytest.raises(ValueError, match=r"no sentence of this training text; ask about it with python -m training\.teach --events"):
+        train_module.Trainer(config, dataset, tmp_path)
+    with pytest.raises(ValueError, match=r"losses\.event_teacher is 0, so they would teach nothing"):
+        check_options(override(config, ["losses.event_teacher=0"]), None)
+
+
+def test_sentences_that_nobody_was_asked_about_have_no_part_in_the_events_loss() -> None:
+    shares = torch.log_softmax(torch.arange(30.0).reshape(2, EVENTS_TAUGHT), dim=1)
+    taught = torch.stack([torch.full((EVENTS_TAUGHT,), torch.nan), torch.nn.functional.one_hot(torch.tensor(14), EVENTS_TAUGHT) * 99.0])
+    assert event_teacher_loss(shares, taught, torch.tensor([5.0, 2.0])).item() == pytest.approx(-2 * shares[1, 14].item(), rel=1e-4)
+
+
 def test_several_teachers_are_averaged(
     encoder: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +208,7 @@ def test_a_teacher_of_other_word_pieces_is_refused(
     assert teach.main(["newswire-en", str(tmp_path / "student.toml"), "--to", str(tmp_path / "l.safetensors")]) == 1
     assert "into other word pieces than the student" in capsys.readouterr().err
     assert not (tmp_path / "l.safetensors").exists()
+    assert teach.main(["newswire-en", str(tmp_path / "student.toml"), "--events", "--to", str(tmp_path / "l.safetensors")]) == 0  # one thing a sentence
 
 
 def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

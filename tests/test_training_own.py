@@ -315,7 +315,7 @@ def test_dev_figures_follow_the_labels_there_are(encoder: Path) -> None:
 
 def test_calibration_is_fitted_where_labels_suffice(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(fallback, "fit_calibration", lambda items, raw: asked.append(len(items)) or Calibration(doubt=0.5))
+    monkeypatch.setattr(fallback, "fit_calibration", lambda items, raw, start: asked.append(len(items)) or Calibration(doubt=0.5))
     few = [Item("x", "own", "dev", (Unit("a", (), 1, 0, 3.0, True), Unit("b", (), 0, 0, 0.0, False)), "escalation", 3.0, True)]
     calibration, note = fallback.choose_calibration(few, [None], "")  # type: ignore[list-item]
     assert not asked
@@ -329,6 +329,22 @@ def test_calibration_is_fitted_where_labels_suffice(encoder: Path, monkeypatch: 
     half = Item("half", "own", "dev", (Unit("a", escalation=1),))  # no second half: of no use to calibration
     assert fallback.choose_calibration([*enough, half], [None] * 41, "") == (Calibration(doubt=0.5), None)  # type: ignore[list-item]
     assert asked == [40]
+
+
+def test_the_events_keep_the_starts_calibration_where_no_event_is_coded(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences of one's own say nothing of events, so that the head that reads them is the start's."""
+    dataset = make_dataset()
+    network = EvidenceNetwork(load_encoder(str(encoder)))
+    torch.nn.init.normal_(network.head.weight)
+    tokenizer, special = load_tokenizer(str(encoder))
+    items = [dataclasses.replace(item, source="own") for item in dataset.of_split("train")]
+    raw = read_raw(NetworkReader(network, tokenizer, special, 64), items)
+    monkeypatch.setattr(fallback, "start_calibration", lambda start: Calibration(event_map=(0.4, 0.6), doubt=0.37))
+    monkeypatch.setattr(fallback, "missing_labels", lambda items: [])
+    calibration, note = fallback.choose_calibration(items, raw, "newswire-en")
+    assert note is None
+    assert calibration.event_map == (0.4, 0.6)
+    assert calibration.doubt != 0.37  # all else is fitted
 
 
 def test_calibration_falls_back_to_that_of_the_start(run: Path, model: Path, tmp_path: Path, reseal) -> None:

@@ -17,7 +17,7 @@ from escalation.signals import SIGNALS
 from escalation.text import pack
 from training.config import Weights
 from training.data import Item, Unit
-from training.lessons import TAUGHT, Lessons
+from training.lessons import EVENTS_TAUGHT, TAUGHT, Lessons
 
 UNKNOWN = -100  # token labels that no loss counts
 
@@ -91,6 +91,7 @@ class Batch:
     event: Tensor  # (S,) signal, -1 unknown
     quad: Tensor  # (S,) index in training.data.QUADS, -1 unknown
     taught: Tensor  # (N, TAUGHT) a teacher's logits, NaN unknown
+    event_taught: Tensor  # (S, EVENTS_TAUGHT) those of a teacher of events, NaN unknown
     weight: Tensor  # (S,) factor in every loss
     label_weight: Tensor  # (S,) further factor in the loss of the direction
 
@@ -137,14 +138,17 @@ def label_factor(unit: Unit, weights: Weights | None) -> float:
     return weights.escalation if unit.escalation else weights.de_escalation if unit.de_escalation else weights.neutral
 
 
-def recall(lessons: Lessons | None, text: str, n_tokens: int) -> NDArray[np.float32]:
-    """What a teacher said of a sentence's tokens, `(n_tokens, TAUGHT)`; NaN where it was not asked, or reads other tokens."""
+def recall(lessons: Lessons | None, text: str, rows: int, columns: int) -> NDArray[np.float32]:
+    """What a teacher said of a sentence, `(rows, columns)`: of its tokens, or in one row of its event; NaN where it was not asked, or reads other tokens."""
     found = lessons.get(text) if lessons is not None else None
-    return found if found is not None and len(found) == n_tokens else np.full((n_tokens, TAUGHT), np.nan, np.float32)
+    return found if found is not None and len(found) == rows else np.full((rows, columns), np.nan, np.float32)
 
 
-def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None, weights: Weights | None = None) -> Batch:
-    """Puts examples into one batch; `lessons` are a teacher's logits (`training/teach.py`), `weights` the factors of the labels."""
+def collate(
+    examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int,
+    lessons: Lessons | None = None, event_lessons: Lessons | None = None, weights: Weights | None = None,
+) -> Batch:  # fmt: skip
+    """Puts examples into one batch; the lessons are teachers' logits (`training/teach.py`), `weights` the factors of the labels."""
     width = max(example.width for example in examples)
     n_windows = sum(len(example.windows) for example in examples)
     ids = np.full((n_windows, width), pad_id, np.int64)
@@ -157,7 +161,7 @@ def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: in
             index.append((row + window) * width + column + np.arange(length))
             sentence.append(np.full(length, n_sentences + number))
             token_labels.append([values[first : first + length] for values in labels[number]])
-            taught.append(recall(lessons, example.units[number].text, len(example.tokens[number].ids))[first : first + length])
+            taught.append(recall(lessons, example.units[number].text, len(example.tokens[number].ids), TAUGHT)[first : first + length])
         for window_ids in example.windows:
             full = [cls_id, *window_ids, sep_id]
             ids[row, : len(full)], mask[row, : len(full)] = full, 1
@@ -175,6 +179,7 @@ def collate(examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: in
         torch.tensor([int(known(unit.event, -1)) for unit in units]),
         torch.tensor([int(known(unit.quad, -1)) for unit in units]),
         torch.from_numpy(np.concatenate(taught)),
+        torch.from_numpy(np.concatenate([recall(event_lessons, unit.text, 1, EVENTS_TAUGHT) for unit in units])),
         torch.tensor([example.factor for example in examples for _ in example.units]),
         torch.tensor([label_factor(unit, weights) for unit in units]),
     )  # fmt: skip

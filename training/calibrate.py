@@ -1,7 +1,7 @@
 """Fits the numbers of `escalation.calibration` to labelled items that training did not see.
 
-Few parameters, each by a standard method: Platt's logistic maps for probabilities, a grid for the sentence weights, thresholds by macro-F1, split conformal
-prediction for the intervals.
+Few parameters, each by a standard method: Platt's logistic maps for probabilities, maximum likelihood for the events, a grid for the sentence weights,
+thresholds by macro-F1, split conformal prediction for the intervals.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escalation.calibration import Array, Calibration, logistic, logit
-from escalation.evaluation.fitting import best_thresholds, conformal_width, fit_logistic
-from escalation.evidence import article_features, score_article, weigh_sentences
+from escalation.evaluation.fitting import allowed_events, best_thresholds, conformal_width, fit_event_map, fit_logistic
+from escalation.evidence import article_features, event_inputs, score_article, weigh_sentences
 from escalation.reading import Reading
 from training.data import Item
 from training.measure import ItemReading, SentenceReading, direction_f1, interpret, interpret_all, phrase_figures
 
+NEEDED = 20  # labels of a kind: below, the two to four parameters of a map follow single labels
 PHRASE_THRESHOLDS, SWITCH_COSTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 BOUND_COST = 0.005  # of macro-F1: what a reader may pay for labels that all have their reason (training/LOG.md)
 POWERS, DECAYS, DOUBTS = (0.5, 1.0, 2.0), (0.0, 0.5, 1.0, 2.0), (0.02, 0.05, 0.1, 0.2, 0.3, 0.6)
@@ -60,6 +61,17 @@ def bind_labels(sentences: Sequence[SentenceReading], fitted: Calibration) -> Ca
     phrased = [s for s in sentences if s.unit.spans is not None and s.unit.escalation is not None]
     bound = dataclasses.replace(fitted, phrase_bound=True)
     return bound if phrased and direction_f1(phrased, bound) >= direction_f1(phrased, fitted) - BOUND_COST else fitted
+
+
+def fit_events(readings: Sequence[ItemReading], base: Calibration) -> Calibration:
+    """The slopes of the events; with fewer than `NEEDED` coded sentences they stay as `base` has them."""
+    found = [(reading, index, unit) for reading in readings for index, unit in enumerate(reading.item.units) if (unit.event, unit.quad) != (None, None)]
+    if len(found) < NEEDED or not found[0][0].tokens.event.shape[1]:
+        return base
+    inputs = {id(reading): event_inputs(reading.tokens, reading.bounds, reading.figures.signal) for reading, _, _ in found}
+    by_event, by_signal = (np.stack([inputs[id(reading)][column][index] for reading, index, _ in found]) for column in (0, 1))
+    allowed = np.stack([allowed_events(unit.event, unit.quad) for _, _, unit in found])
+    return dataclasses.replace(base, event_map=fit_event_map(by_event, by_signal, allowed))
 
 
 def fit_weights(articles: Sequence[ItemReading], singles: Sequence[SentenceReading], base: Calibration) -> Calibration:
@@ -128,12 +140,13 @@ def fit_articles(cases: Sequence[Case], base: Calibration) -> Calibration:
     )
 
 
-def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibration:
+def fit_calibration(items: Sequence[Item], raw: Sequence[Reading], start: Calibration | None = None) -> Calibration:
     """Fits everything.
 
     Args:
         items: labelled items that training did not see, articles among them.
         raw: what the model, as it will be shipped, reads of them (`training.measure.read_raw`).
+        start: the calibration of the model that the run began with, whose event map stays where too few events are coded.
 
     Raises:
         ValueError: too few labels of one kind.
@@ -144,9 +157,11 @@ def fit_calibration(items: Sequence[Item], raw: Sequence[Reading]) -> Calibratio
         return phrase_figures([s for item, reading in phrased for s in interpret(item, reading, candidate).sentences])["span_f1"]
 
     grid = itertools.product(PHRASE_THRESHOLDS, SWITCH_COSTS)
-    base = max((Calibration(phrase_threshold=threshold, switch_cost=cost) for threshold, cost in grid), key=span_f1)
+    begin = Calibration(event_map=start.event_map) if start is not None else Calibration()
+    base = max((dataclasses.replace(begin, phrase_threshold=threshold, switch_cost=cost) for threshold, cost in grid), key=span_f1)
     fitted = fit_sentences([s for reading in interpret_all(items, raw, base) for s in reading.sentences], base)
     readings = interpret_all(items, raw, fitted)
+    fitted = fit_events(readings, fitted)
     fitted = bind_labels([s for reading in readings for s in reading.sentences], fitted)
     articles = [r for r in readings if r.item.label is not None and len(r.item.units) > 1]
     singles = [s for reading in readings for s in reading.sentences if s.unit.severity is not None and s.unit.in_scope]

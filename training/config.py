@@ -45,6 +45,7 @@ class LossWeights:
     event: float = 0.5
     event_signal: float = 0.25
     teacher: float = 1.0
+    event_teacher: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Config:
         columns: columns of `data` to the names that they stand for, such as `{"headline": "text"}`.
         labels: values of the column `label` to the codebook's, such as `{"1": "escalation"}`.
         lessons: what a larger model said of the training text (`training/lessons.py`), to learn from too; empty without.
+        event_lessons: the same of the event that each sentence tells.
         max_tokens: of a window, the two special ones included.
         epochs: passes over the sources.
         patience: epochs without a better dev figure `steer` after which the run ends; 0 never ends it early.
@@ -114,6 +116,7 @@ class Config:
     data: tuple[str, ...] = ()
     only_own: bool = False
     lessons: str = ""
+    event_lessons: str = ""
     max_tokens: int = 128
     epochs: int = 6
     patience: int = 0
@@ -297,6 +300,8 @@ def check_options(config: Config, corpora: Path | None) -> None:
     if config.data and not config.sources.own:
         raise ValueError("data is given, but sources.own is 0, so it would never train; raise sources.own, or drop data")
     check_unlabelled(config, corpora)
+    if config.event_lessons and not config.losses.event_teacher:
+        raise ValueError("event_lessons is given, but losses.event_teacher is 0, so they would teach nothing; raise it, or drop event_lessons")
     if (config.columns or config.labels) and not config.data:
         raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
 

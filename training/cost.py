@@ -59,7 +59,7 @@ def describe_cost(cost: Cost | None) -> str:
     return f"""## Time and carbon
 
 This run took {cost.steps:,} steps in {cost.hours:.2f} hours on {cost.machine}: about {cost.kwh:.3f} kWh and {cost.kg:.3f} kg CO2e
-({watts}). What it started from, its teacher and the
+({watts}). What it started from, its teachers and the
 runs that were not shipped are not counted; the log of experiments names them.
 
 """

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from escalation.calibration import Calibration
 from escalation.reading import Reading
-from training.calibrate import fit_calibration
+from training.calibrate import NEEDED, fit_calibration
 from training.data import Item, Unit
 from training.own import SOURCE
 from training.start import start_calibration
-
-NEEDED = 20  # labels of each kind: below, a map's two to four parameters follow single labels
 
 
 def is_complete(unit: Unit) -> bool:
@@ -49,12 +47,11 @@ def choose_calibration(items: Sequence[Item], raw: Sequence[Reading], start: str
         raw: what the model to ship reads of them.
         start: what the run began with (`Config.start`).
     """
-    usable = calibratable(items)
+    given, usable = start_calibration(start), calibratable(items)
     chosen = [items[index] for index in usable]
     lacking = missing_labels(chosen)
     if not lacking or all(item.source != SOURCE for item in items):  # the project's corpus has enough, and says so itself where it has not
-        return fit_calibration(chosen, [raw[index] for index in usable]), None
-    given = start_calibration(start)
+        return fit_calibration(chosen, [raw[index] for index in usable], given), None
     source = f"that of the start {start!r}" if given else "the default one: probabilities as the network gives them, intervals as wide as the scale"
     remedy = "label more, or fit it to other labels with escalation recalibrate"
     note = f"calibration is {source}, since the dev part is too small to fit one; it holds {', '.join(lacking)}; {remedy}"

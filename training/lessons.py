@@ -1,4 +1,7 @@
-"""What a larger model, or several, said of sentences, kept on disk for a smaller one to learn from."""
+"""What a larger model, or several, said of sentences, kept on disk for a smaller one to learn from.
+
+A file holds what its teachers said of each token (`TAUGHT` columns), or of each sentence as one event (`EVENTS_TAUGHT` columns, one row a sentence).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from safetensors.numpy import save_file
 
 from escalation.evidence import EVENT_LOGITS
 
-TAUGHT = EVENT_LOGITS.start  # logits a token that a teacher teaches; events are left to the labels
+TAUGHT = EVENT_LOGITS.start  # logits a token that a teacher teaches, all but the events
+EVENTS_TAUGHT = EVENT_LOGITS.stop - EVENT_LOGITS.start  # logits a sentence that a teacher of events teaches: the mean of its tokens'
+KINDS = {TAUGHT: "evidence of tokens", EVENTS_TAUGHT: "events of sentences"}
 
 
 def name_of(text: str) -> str:
@@ -23,12 +28,14 @@ def name_of(text: str) -> str:
 
 
 class Lessons:
-    """A teacher's logits, `(n_tokens, TAUGHT)` a sentence, by the sentence's text. Half precision: a probability's third digit is noise here."""
+    """A teacher's logits, `(n_tokens, TAUGHT)` a sentence or, of events, `(1, EVENTS_TAUGHT)`, by the sentence's text. Half precision: a probability's
+    third digit is noise here."""
 
-    def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None, *, teacher: str = "") -> None:
-        """`teacher` is the SHA-256 of its weights, of several joined by `+`; empty where it is not known."""
+    def __init__(self, said: Mapping[str, NDArray[np.float16]] | None = None, *, teacher: str = "", columns: int = TAUGHT) -> None:
+        """`teacher` is the SHA-256 of its weights, of several joined by `+`; empty where it is not known. `columns` is `TAUGHT` or `EVENTS_TAUGHT`."""
         self._said = dict(said or {})
         self.teacher = teacher
+        self.columns = columns
 
     def __len__(self) -> int:
         return len(self._said)
@@ -39,15 +46,17 @@ class Lessons:
         return None if found is None else found.astype(np.float32)
 
     def add(self, name: str, logits: NDArray[np.float32]) -> None:
-        """Adds what it says of a sentence, by `name_of` it."""
-        self._said[name] = logits[:, :TAUGHT].astype(np.float16)
+        """Adds what it says of a sentence, by `name_of` it; a ValueError if it is of another kind."""
+        if logits.shape[1] != self.columns:
+            raise ValueError(f"lessons of {KINDS[self.columns]} have {self.columns} columns, got {logits.shape[1]}")
+        self._said[name] = logits.astype(np.float16)
 
     def to_dict(self) -> dict[str, NDArray[np.float16]]:
         """All of it, by `name_of` a sentence."""
         return dict(self._said)
 
 
-def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path, *, teacher: str = "") -> None:
+def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path, *, teacher: str = "", columns: int = TAUGHT) -> None:
     """Writes lessons as safetensors: one table of logits, where each sentence's rows stand in it, and whose they are."""
     places, start = {}, 0
     for name, logits in said.items():
@@ -55,20 +64,30 @@ def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path, *, teacher
         start += len(logits)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
-        {"logits": np.concatenate([np.zeros((0, TAUGHT), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places), "teacher": teacher}
+        {"logits": np.concatenate([np.zeros((0, columns), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places), "teacher": teacher}
     )
 
 
-def load_lessons(path: Path) -> Lessons:
+def load_lessons(path: Path, columns: int = TAUGHT) -> Lessons:
     """Reads them.
+
+    Args:
+        path: the file.
+        columns: what it must hold: `TAUGHT` or `EVENTS_TAUGHT`.
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: it holds the other kind.
     """
+    command = f"python -m training.teach{' --events' if columns == EVENTS_TAUGHT else ''}"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; make it with python -m training.teach")
+        raise FileNotFoundError(f"{path} is no file; make it with {command}")
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
         places = json.loads(metadata["places"])
-        logits = file.get_tensor("logits")[:, :TAUGHT]
-    return Lessons({name: logits[start : start + length] for name, (start, length) in places.items()}, teacher=metadata.get("teacher", ""))
+        logits = file.get_tensor("logits")
+    if logits.shape[1] != columns:
+        other = KINDS.get(logits.shape[1], f"{logits.shape[1]} columns")
+        raise ValueError(f"{path} holds {other}, not {KINDS[columns]}; name a file that {command} makes, or a new one for it to write")
+    said = {name: logits[start : start + length] for name, (start, length) in places.items()}
+    return Lessons(said, teacher=metadata.get("teacher", ""), columns=columns)

@@ -61,7 +61,7 @@ def teacher_loss(kept: Tensor, taught: Tensor, factor: Tensor) -> Tensor:
     """How far the evidence is from a teacher's (Hinton, Vinyals and Dean 2015, at temperature 1): cross-entropy against its probabilities.
 
     Signals and scope count on every token; status, direction and severity as much as the teacher sees a phrase there, for they mean nothing elsewhere.
-    Events are left to the labels: few texts have them, and the teacher knows no more than these.
+    Events have a loss of their own (`event_teacher_loss`), since they are a sentence's and not a token's.
 
     Args:
         kept: `(n_tokens, N_LOGITS)`.
@@ -81,6 +81,19 @@ def teacher_loss(kept: Tensor, taught: Tensor, factor: Tensor) -> Tensor:
     by_phrase = 0.5 * by_status + pairs[:, DIRECTION_LOGITS].mean(dim=1) + pairs[:, SEVERITY_LOGIT]
     by_token = -(signal * kept[:, SIGNAL_LOGITS].log_softmax(dim=1)).sum(dim=1)
     return 4 * (factor * by_token).mean() + (factor * weight * by_phrase).sum() / total + 0.5 * (factor * pairs[:, SCOPE_LOGIT]).mean()
+
+
+def event_teacher_loss(shares: Tensor, taught: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of the events against a teacher's probabilities (Hinton, Vinyals and Dean 2015, at temperature 1).
+
+    Few texts have a gold event, and a small network knows those by heart; a teacher says of every sentence which event a coder would choose.
+
+    Args:
+        shares: `(n_sentences, 15)` logarithm of the probability of each event.
+        taught: `(n_sentences, 15)` logits of the teacher, NaN where it was not asked.
+        weight: `(n_sentences,)` factors.
+    """
+    return mean_known(-(taught.nan_to_num().softmax(dim=1) * shares).sum(dim=1), ~taught[:, 0].isnan(), weight)
 
 
 def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -114,6 +127,7 @@ def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         "event": event_loss(pools.event, batch.event, batch.quad, weight),
         "event_signal": event_loss(share_out(pools.signal), batch.event, batch.quad, weight),
         "teacher": teacher_loss(kept, batch.taught, token_weight),
+        "event_teacher": event_teacher_loss(pools.event, batch.event_taught, weight),
     }  # fmt: skip
 
 

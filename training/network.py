@@ -59,7 +59,7 @@ class EvidenceNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():  # most tokens are in no phrase: begin there, so that the first steps don't spend themselves on it
             self.head.bias[0] = 3.0
-            self.head.weight[EVENT_LOGITS] = 0.0  # and stays 0 where no label teaches events: see `drop_untaught`
+            self.head.weight[EVENT_LOGITS] = 0.0  # and stays 0 where nothing teaches events: see `drop_untaught`
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits per token, laid out as `escalation.evidence` names the columns."""
@@ -126,7 +126,7 @@ def cut_layers(encoder: nn.Module, count: int) -> None:
 
 
 def drop_untaught(network: EvidenceNetwork) -> None:
-    """Takes the events out of a network that no label taught any (their rows are as they began, 0): a model then tells events by its signals."""
+    """Takes the events out of a network that no label and no teacher taught any (their rows are as they began, 0): a model then tells events by its signals."""
     if network.head.weight[EVENT_LOGITS].any() or network.head.bias[EVENT_LOGITS].any():
         return
     head = nn.Linear(network.head.in_features, EVENT_LOGITS.start)

@@ -52,8 +52,9 @@ def data_sums(config: Config, corpora: Path | None) -> dict[str, str]:
     )
     if corpora is not None:
         sums |= {source.file: file_sum(corpora / source.file) for source in used_sources(unlabelled=bool(config.sources.unlabelled))}
-    if config.lessons:
-        sums[config.lessons] = file_sum(Path(config.lessons))
+    for lessons in (config.lessons, config.event_lessons):
+        if lessons:
+            sums[lessons] = file_sum(Path(lessons))
     return sums | own_sums(config)
 
 

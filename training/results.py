@@ -32,6 +32,7 @@ ROWS = (
     ("event_binary_f1", "texts", "PLOVER, macro-F1: binary"),
     ("event_quad_f1", "texts", "… quad class"),
     ("event_root_f1", "texts", "… root (15)"),
+    ("event_ece", "texts", "… root, expected calibration error"),
     ("scope_false_alarm", "texts", "Sport, business and science called in scope"),
     ("direction_false_alarm", "texts", "… given a direction"),
     ("ece", "sentences", "Expected calibration error"),

@@ -2,7 +2,8 @@
 
 TEACHER is the folder of a training run, a model folder or a shipped model's name; of several the logits are averaged. All must cut text into the word pieces
 that the student does. CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher
-says of each token (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). `--set` asks about less than the student will see:
+says of each token (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). With `--events` it is asked instead which event each
+sentence tells; the student's `event_lessons` names that FILE, and `losses.event_teacher` is its factor. `--set` asks about less than the student will see:
 `name_draws=1` about the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on
 from the last part saved; answers of another teacher in FILE are refused.
 """
@@ -20,13 +21,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
+from escalation.evidence import EVENT_LOGITS
 from escalation.model import Model, encode, find_model
 from escalation.reading import Reader, read
 from training.checkpoint import BEST
 from training.config import Config, check_options, override, read_config
 from training.data import Dataset, Item
 from training.export import load_network, read_run_config
-from training.lessons import TAUGHT, Lessons, load_lessons, name_of, save_lessons
+from training.lessons import EVENTS_TAUGHT, TAUGHT, Lessons, load_lessons, name_of, save_lessons
 from training.network import load_tokenizer
 from training.own import open_dataset
 from training.reader import NetworkReader
@@ -86,15 +88,24 @@ def check_pieces(reader: Reader, name: str, tokenizer: Tokenizer, items: Sequenc
         )
 
 
-def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]]) -> list[list[NDArray[np.float32]]]:
-    """What the teachers say of each sentence of some texts: the mean of their logits, `(n_tokens, TAUGHT)`.
+def say(logits: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+    """What is kept of a sentence's logits, `(n_tokens, N_LOGITS)`: those of its tokens, or in one row the mean of its event logits; no row without tokens."""
+    if columns == EVENTS_TAUGHT:
+        return logits[:, EVENT_LOGITS].mean(axis=0, keepdims=True) if len(logits) else logits[:, EVENT_LOGITS]
+    return logits[:, :TAUGHT]
+
+
+def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]], columns: int = TAUGHT) -> list[list[NDArray[np.float32]]]:
+    """What the teachers say of each sentence of some texts, the mean of their logits: `(n_tokens, TAUGHT)` or, of events, `(1, EVENTS_TAUGHT)`.
 
     Raises:
-        ValueError: they cut a sentence into different numbers of word pieces.
+        ValueError: they cut a sentence into different numbers of word pieces, or a teacher knows no events.
     """
     mean: list[list[NDArray[np.float32]]] = []
     for number, reader in enumerate(readers, 1):
-        said = [np.split(reading.logits[:, :TAUGHT], reading.bounds[1:-1]) for reading in read(reader, texts)]
+        said = [[say(logits, columns) for logits in np.split(reading.logits, reading.bounds[1:-1])] for reading in read(reader, texts)]
+        if any(logits.shape[1] != columns for of_text in said for logits in of_text):
+            raise ValueError(f"teacher {number} knows no events; ask one that was trained on texts with a `signal`")
         mean = mean or [[np.zeros_like(logits) for logits in of_text] for of_text in said]
         for text, so_far, new in zip(texts, mean, said, strict=True):
             for index, sentence in enumerate(text):
@@ -109,12 +120,12 @@ def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path:
 
     def save() -> None:
         part = path.with_suffix(".part")
-        save_lessons(said.to_dict(), part, teacher=said.teacher)
+        save_lessons(said.to_dict(), part, teacher=said.teacher, columns=said.columns)
         os.replace(part, path)
 
     for number, start in enumerate(tqdm(range(0, len(items), BATCH), unit="batch"), 1):
         texts = [[unit.text for unit in item.units] for item in items[start : start + BATCH]]
-        for text, answers in zip(texts, ask(readers, texts), strict=True):
+        for text, answers in zip(texts, ask(readers, texts, said.columns), strict=True):
             for sentence, logits in zip(text, answers, strict=True):
                 if said.get(sentence) is None:  # a variant may repeat a sentence between other neighbours: what was said of it among its own stays
                     said.add(name_of(sentence), logits)
@@ -130,6 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="the student's configuration, a TOML file")
     parser.add_argument("--corpora", type=Path, help="folder with the public corpora, as the student will be given")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="safetensors file to write, or to go on with")
+    parser.add_argument("--events", action="store_true", help="ask which event each sentence tells, for the student's event_lessons")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="overrides a value of CONFIG")
     args = parser.parse_args(argv)
     try:
@@ -138,14 +150,16 @@ def main(argv: list[str] | None = None) -> int:
         if len(set(args.teachers)) < len(args.teachers):
             raise ValueError(f"a teacher is named twice in {' '.join(args.teachers)}; name each once")
         digest = "+".join(sorted(file_sum(weights_file(name)) for name in args.teachers))
-        said = load_lessons(args.to) if args.to.is_file() else Lessons(teacher=digest)
+        columns = EVENTS_TAUGHT if args.events else TAUGHT
+        said = load_lessons(args.to, columns) if args.to.is_file() else Lessons(teacher=digest, columns=columns)
         if said.teacher != digest:
             raise ValueError(f"{args.to} holds what another teacher than {' + '.join(args.teachers)} said; remove it, or name another file with --to")
         items = items_to_ask(open_dataset(student, args.corpora), student, said)
         readers = {name: open_teacher(name) for name in args.teachers}
         tokenizer, _ = load_tokenizer(student.encoder)
         for name, reader in readers.items():
-            check_pieces(reader, name, tokenizer, items)
+            if not args.events:  # of events it says one thing a sentence, whatever its word pieces
+                check_pieces(reader, name, tokenizer, items)
         teach(list(readers.values()), items, said, args.to)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)

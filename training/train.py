@@ -27,7 +27,7 @@ from training.data import Dataset, Item, describe
 from training.dev import STEER, measure_dev
 from training.distributed import Processes, join_processes
 from training.journal import Journal
-from training.lessons import load_lessons
+from training.lessons import EVENTS_TAUGHT, load_lessons
 from training.losses import compute_losses, total_loss
 from training.measure import measurable, read_raw
 from training.network import EvidenceNetwork, cut_layers, freeze_layers, load_encoder, load_tokenizer
@@ -36,7 +36,7 @@ from training.own import open_dataset
 from training.provenance import write_run
 from training.reader import NetworkReader
 from training.start import load_start
-from training.unlabelled import check_asked
+from training.unlabelled import check_asked, check_events_asked
 
 LOSSES = tuple(item.name for item in dataclasses.fields(LossWeights))
 
@@ -74,8 +74,11 @@ class Trainer:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.dev = measurable(dataset.of_split("dev"))
         self.lessons = load_lessons(Path(config.lessons)) if config.lessons else None
+        self.event_lessons = load_lessons(Path(config.event_lessons), EVENTS_TAUGHT) if config.event_lessons else None
         if self.lessons is not None:
             check_asked(dataset, config, self.lessons)
+        if self.event_lessons is not None:
+            check_events_asked(dataset, config, self.event_lessons)
 
     def batches(self, epoch: int) -> list[list[list[Example]]]:
         """The steps of an epoch, each a list of micro-batches; they depend on seed and epoch alone.
@@ -111,7 +114,7 @@ class Trainer:
         sums = torch.zeros(len(LOSSES) + 1, device=self.device)
         for index in self.processes.share(len(parts)):
             torch.manual_seed(random.Random(f"{self.config.seed}/{number}/{index}").getrandbits(63))  # the same dropout, whichever process takes the part
-            batch = collate(parts[index], **self.special, lessons=self.lessons, weights=self.config.weights).to(self.device)
+            batch = collate(parts[index], **self.special, lessons=self.lessons, event_lessons=self.event_lessons, weights=self.config.weights).to(self.device)
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
                 logits = self.forward(batch.input_ids, batch.attention_mask)
             self.check_numbers(logits, number)

@@ -59,3 +59,11 @@ def check_asked(dataset: Dataset, config: Config, lessons: Lessons) -> None:
     if missing := sum(lessons.get(text) is None for text in texts):
         remedy = "ask the teacher about this very configuration (python -m training.teach), or set sources.unlabelled and sources.varied to 0"
         raise ValueError(f"{missing} of {len(texts)} sentences without labels have no lessons in {config.lessons}; {remedy}")
+
+
+def check_events_asked(dataset: Dataset, config: Config, lessons: Lessons) -> None:
+    """Raises a ValueError where the teacher of events was asked about nothing of the first epoch: its file belongs to other text."""
+    items = dataset.draw(config.sources, config.seed, 0, name_draws=config.name_draws)
+    if all(lessons.get(unit.text) is None for item in items for unit in item.units):
+        remedy = "ask about it with python -m training.teach --events, or set event_lessons to ''"
+        raise ValueError(f"{config.event_lessons} holds no sentence of this training text; {remedy}")

@@ -25,6 +25,11 @@ from escalation.batch.survey import Survey
 from escalation.scorer import DEFAULT_MODEL, Scorer, load
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts, in the singular or the plural: `many`, or `one` with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 @dataclass(frozen=True)
 class BatchReport:
     """What a run did, over all its beginnings.
@@ -53,18 +58,19 @@ class BatchReport:
 
     def summary(self) -> str:
         """What a reader must know, a line each."""
-        lines = [f"{self.output}: {self.rows - self.rejected} articles, {self.written} rows written"]
+        lines = [f"{self.output}: {plural(self.rows - self.rejected, 'article')}, {plural(self.written, 'row')} written"]
         if self.resumed:
-            lines.append(f"{self.resumed} rows had been done before")
+            lines.append(f"{plural(self.resumed, 'row')} had been done before")
         if self.screened:
-            lines.append(f"{self.screened} articles were passed over by the screen and not scored")
+            lines.append(f"{plural(self.screened, 'article was', 'articles were')} passed over by the screen and not scored")
         if self.warned > self.screened:
-            lines.append(f"{self.warned - self.screened} articles were not scored: empty, without words or not English")
+            lines.append(f"{plural(self.warned - self.screened, 'article was', 'articles were')} not scored: empty, without words or not English")
         if self.rejected:
-            lines.append(f"{self.rejected} broken rows were rejected: see {self.rejects or 'above'}")
+            lines.append(f"{plural(self.rejected, 'broken row was', 'broken rows were')} rejected: see {self.rejects or 'above'}")
         if self.left_out:
             some = ", ".join([*self.left_out[:3], *(["…"] if len(self.left_out) > 3 else [])])
-            lines.append(f"{len(self.left_out)} files of folders were left out, as their suffix stands for no known format: {some}")
+            files = plural(len(self.left_out), "file of a folder was", "files of folders were")
+            lines.append(f"{files} left out, as no known format has such a suffix: {some}")
         return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from escalation.evaluation.rows import COUNTS, QUAD_OF_SIGNAL, Array, Rows
 from escalation.signals import LABELS
 
 BINS = 10  # of the reliability diagram and of ECE: equally wide (Guo et al., ICML 2017)
+RAREST = 1e-6  # a gold event's probability counts as at least this in the log loss: one text can't make it infinite
 NAN = float("nan")
 
 
@@ -170,6 +171,11 @@ def evented(rows: Rows) -> NDArray[np.bool_]:
     return (rows.gold_event >= 0) & (rows.event >= 0)
 
 
+def believed(rows: Rows) -> NDArray[np.bool_]:
+    """Rows with a gold event and probabilities of the events."""
+    return evented(rows) & ~np.isnan(rows.event_probability)
+
+
 def quadded(rows: Rows) -> NDArray[np.bool_]:
     """Rows with a gold quad class and a predicted event."""
     return (rows.gold_quad >= 0) & (rows.event >= 0)
@@ -192,6 +198,14 @@ METRICS: Sequence[Metric] = (
     Metric("event_binary_f1", "PLOVER binary, macro-F1", "events", quadded, lambda r: macro_f1(conflict(r.gold_quad), conflict(QUAD_OF_SIGNAL[r.event]))),
     Metric("event_quad_f1", "PLOVER quad class, macro-F1", "events", quadded, lambda r: macro_f1(r.gold_quad, QUAD_OF_SIGNAL[r.event])),
     Metric("event_root_f1", "PLOVER root, macro-F1", "events", evented, lambda r: macro_f1(r.gold_event, r.event)),
+    Metric(
+        "event_ece", "PLOVER root, expected calibration error", "events", believed,
+        lambda r: calibration_error(r.event_probability, (r.gold_event == r.event).astype(np.float64)), -1,
+    ),
+    Metric(
+        "event_log_loss", "PLOVER root, log loss", "events", believed,
+        lambda r: float(-np.log(np.maximum(r.gold_event_probability, RAREST)).mean()) if len(r) else NAN, -1,
+    ),
     Metric("span_f1", "Phrases, F1 (IoU ≥ 0.5, direction)", "phrases", phrased, ratio("matched", "found", "gold", factor=2)),
     Metric("span_precision", "Phrases, precision (IoU ≥ 0.5, direction)", "phrases", phrased, ratio("matched", "found")),
     Metric("span_recall", "Phrases, recall (IoU ≥ 0.5, direction)", "phrases", phrased, ratio("matched", "gold")),

@@ -1,7 +1,8 @@
 """Fits a model's calibration and thresholds to a user's own labels, without retraining, and writes a new model folder.
 
 Each probability gets a new Platt map on top of the model's own, p' = σ(a + b·logit p), two parameters that fold into the model's coefficients; thresholds
-are chosen anew by macro-F1 and intervals by split conformal prediction. What too few labels speak for is kept as it was, and named.
+are chosen anew by macro-F1, intervals by split conformal prediction, the events' slopes by maximum likelihood. What too few labels speak for is kept as it
+was, and named.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from numpy.typing import NDArray
 
 from escalation.calibration import Array, Calibration, logit
 from escalation.evaluation.files import read_labelled
-from escalation.evaluation.fitting import best_thresholds, conformal_width, fit_logistic
-from escalation.evaluation.labelled import LabelledText, Labels
-from escalation.evidence import ArticleFigures, Phrase, SentenceFigures, TokenFigures, find_phrases, read_logits, score_article, score_sentences
+from escalation.evaluation.fitting import allowed_events, best_thresholds, conformal_width, fit_event_map, fit_logistic
+from escalation.evaluation.labelled import QUADS, LabelledText, Labels
+from escalation.evidence import ArticleFigures, Phrase, SentenceFigures, TokenFigures, event_inputs, find_phrases, read_logits, score_article, score_sentences
 from escalation.language import detect_language
 from escalation.model import CONFIG_FILE, check_integrity, find_model, seal
 from escalation.reading import Reading
 from escalation.scorer import DEFAULT_MODEL, load
+from escalation.signals import EVENTS, SIGNAL_INDEX
 from escalation.text import split_sentences
 
 NEEDED = 20  # labels of each kind that a map's two parameters need
@@ -172,6 +174,29 @@ def fit_texts(fit: Fit, texts: Sequence[ReadText]) -> None:
     fit.fit_interval("article_interval", "interval of a text", [(a.score, x.severity) for a, x in zip(found, labels, strict=True)])
 
 
+def is_coded(labels: Labels) -> bool:
+    """Whether an event of PLOVER is known, or its quad class; `restrain` is none."""
+    return labels.signal in EVENTS or (labels.signal is None and labels.quad is not None)
+
+
+def fit_events(fit: Fit, texts: Sequence[ReadText]) -> None:
+    """The slopes of the events, by the sentences that are event-coded: texts of one sentence by the text's label."""
+    cases = []
+    for read in texts:
+        labels = [s.labels for s in read.text.sentences] or ([read.text.labels] if len(read.bounds) == 2 else [])
+        if any(is_coded(x) for x in labels):
+            by_event, by_signal = event_inputs(read.tokens, read.bounds, read.sentences(fit.calibration).signal)
+            cases += [(by_event[i], by_signal[i], x) for i, x in enumerate(labels) if is_coded(x)]
+    if not cases or not len(cases[0][0]):
+        return
+    if len(cases) < NEEDED:
+        fit.kept.append(f"events: {len(cases)} coded sentences; {NEEDED} are needed")
+        return
+    allowed = np.stack([allowed_events(SIGNAL_INDEX[x.signal] if x.signal else None, QUADS.index(x.quad) if x.quad else None) for _, _, x in cases])
+    fit.put("event_map", fit_event_map(np.stack([case[0] for case in cases]), np.stack([case[1] for case in cases]), allowed))
+    fit.fitted.append(f"events: {len(cases)} coded sentences")
+
+
 def write_folder(source: Path, target: Path, calibration: Calibration, provenance: dict[str, object]) -> None:
     """Writes the new model folder; a fault leaves nothing half-written."""
     config = check_integrity(source)
@@ -222,6 +247,7 @@ def recalibrate(
     fit = Fit(calibration)
     fit_sentences(fit, texts)
     fit_texts(fit, texts)
+    fit_events(fit, texts)
     if not fit.fitted:
         account = "; ".join(fit.kept) or f"no labels of direction, scope or severity in {len(texts)} English texts"
         raise ValueError(f"too few labels to fit anything: {account}")

@@ -38,6 +38,8 @@ class Rows:
         scope: `(n,)` 0 or 1, predicted.
         gold_event: `(n,)` index of the signal; −1 for `restrain` too, which PLOVER lacks and no event is predicted as.
         event: `(n,)` predicted: the likeliest of the 15 signals that PLOVER has.
+        event_probability: `(n,)` of the predicted event; NaN where the events have no probabilities that sum to 1.
+        gold_event_probability: `(n,)` of the gold event.
         gold_quad: `(n,)` index in `QUADS`.
         phrases: `(n, len(COUNTS))` counts of phrases and characters.
         tokens: `(n,)` of arrays `(2, n_tokens)`: evidence and whether the token stands in a gold phrase; empty where unknown.
@@ -55,6 +57,8 @@ class Rows:
     scope: Array
     gold_event: Index
     event: Index
+    event_probability: Array
+    gold_event_probability: Array
     gold_quad: Index
     phrases: Array
     tokens: NDArray[np.object_]
@@ -129,6 +133,11 @@ def predicted_event(prediction: Prediction) -> int:
     return SIGNAL_INDEX[max(EVENTS, key=lambda name: found.get(name, 0.0))]
 
 
+def event_probability(prediction: Prediction, event: int) -> float:
+    """The probability that a prediction gives to an event; NaN where either is unknown."""
+    return NAN if event < 0 or not prediction.events else prediction.events[SIGNALS[event].name]
+
+
 def make_rows(cases: Sequence[tuple[int, Labels, Prediction, Array]]) -> Rows:
     """Puts cases `(group, labels, prediction, tokens)` into arrays."""
     tokens = np.empty(len(cases), dtype=object)
@@ -159,6 +168,8 @@ def make_rows(cases: Sequence[tuple[int, Labels, Prediction, Array]]) -> Rows:
         scope=real([number(p.in_scope) for _, _, p, _ in cases]),
         gold_event=whole([SIGNAL_INDEX[labels.signal] if labels.signal in EVENTS else -1 for _, labels, *_ in cases]),
         event=whole([predicted_event(p) for _, _, p, _ in cases]),
+        event_probability=real([event_probability(p, predicted_event(p)) for _, _, p, _ in cases]),
+        gold_event_probability=real([event_probability(p, SIGNAL_INDEX[labels.signal]) if labels.signal in EVENTS else NAN for _, labels, p, _ in cases]),
         gold_quad=whole([QUADS.index(labels.quad) if labels.quad else -1 for _, labels, *_ in cases]),
         phrases=real([count_phrases(p.highlights, labels.phrases) for _, labels, p, _ in cases], len(COUNTS)),
         tokens=tokens,
