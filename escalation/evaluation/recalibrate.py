@@ -249,7 +249,7 @@ def recalibrate(
     fit_texts(fit, texts)
     fit_events(fit, texts)
     if not fit.fitted:
-        account = "; ".join(fit.kept) or f"no labels of direction, scope or severity in {len(texts)} English texts"
+        account = "; ".join(fit.kept) or f"no labels of direction, scope, severity or event in {len(texts)} English texts"
         raise ValueError(f"too few labels to fit anything: {account}")
     provenance = {"data": Path(name).name, "texts": len(texts), "model": calibration_source(source), "fitted": fit.fitted, "kept": fit.kept}
     write_folder(source, target, fit.calibration, provenance)
