@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,21 @@ def seal(config: dict[str, Any], folder: Path, files: Sequence[str]) -> str:
     sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
     text = json.dumps({**config, "files": sums, "sha256": "0" * 64}, indent=2, ensure_ascii=False) + "\n"
     return text.replace("0" * 64, hashlib.sha256(text.encode()).hexdigest())
+
+
+def reseal(folder: Path, changes: Mapping[str, Any], *, added: Collection[str] = (), left_out: Collection[str] = ()) -> None:
+    """Writes a model folder's config.json anew with some values changed, and with the sums of its files as they are now.
+
+    Args:
+        folder: a model folder; check it before its files are changed (`check_integrity`).
+        changes: values of config.json.
+        added: names of files that it has besides.
+        left_out: names of files that it no longer has.
+    """
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    files = sorted(set(config.pop("files")) - set(left_out) | set(added))
+    del config["sha256"]
+    (folder / CONFIG_FILE).write_text(seal({**config, **changes}, folder, files), encoding="utf-8")
 
 
 def check_integrity(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+import escalation.model
 from escalation.calibration import Calibration
 from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, N_LOGITS, SCOPE_LOGIT, SEVERITY_LOGIT, SIGNAL_LOGITS, STATUS_LOGITS
 from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, seal
@@ -96,10 +96,7 @@ def reseal():
     """Changes values of a model folder's config.json and seals it again, as a careful stranger would."""
 
     def change(folder: Path, **values: object) -> None:
-        config = {**json.loads((folder / CONFIG_FILE).read_text()), **values}
-        files = list(config.pop("files"))
-        config.pop("sha256")
-        (folder / CONFIG_FILE).write_text(seal(config, folder, files), encoding="utf-8")
+        escalation.model.reseal(folder, values)
 
     return change
 

@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from escalation.model import CONFIG_FILE, MODEL_FILE, Model, check_integrity, seal
+from escalation.model import MODEL_FILE, Model, reseal
 from training.calibrate import fit_calibration
 from training.card import write_card
 from training.config import read_config
 from training.data import Dataset, load_dataset
 from training.dev import measure_dev
 from training.measure import measurable, measure_articles, read_raw
+from training.screen import CARD
 
 COST = re.compile(r"^## Time and carbon\n.*?(?=^## )", re.MULTILINE | re.DOTALL)  # of the training, which the card alone keeps
 
@@ -40,9 +41,8 @@ def refit(folder: Path, dataset: Dataset, version: str) -> dict[str, Any]:
         ValueError: the folder is damaged, or dev has too few labels of one kind.
         FileNotFoundError: the folder lacks what the export writes beside the model.
     """
-    values = check_integrity(folder)
-    model = Model(folder)
-    card, metrics = (folder / name for name in ("README.md", "metrics.json"))
+    model = Model(folder)  # checks the folder
+    card, metrics = folder / CARD, folder / "metrics.json"
     figures: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
     config = dataclasses.replace(read_config(folder / "train.toml"), version=version)
     cost = "".join(COST.findall(card.read_text(encoding="utf-8")))
@@ -53,9 +53,7 @@ def refit(folder: Path, dataset: Dataset, version: str) -> dict[str, Any]:
         figures[split] = measure_dev(items, raw, calibration) | measure_articles(items, raw, calibration)
     metrics.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     card.write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
-    files = values.pop("files")
-    values.pop("sha256")
-    (folder / CONFIG_FILE).write_text(seal({**values, "version": version, "calibration": calibration.to_dict()}, folder, sorted(files)), encoding="utf-8")
+    reseal(folder, {"version": version, "calibration": calibration.to_dict()})
     return figures
 
 

@@ -25,7 +25,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from escalation.model import CONFIG_FILE, available_cores, check_integrity, open_tokenizer, piece_ids, seal
+from escalation.model import available_cores, check_integrity, open_tokenizer, piece_ids, reseal
 from escalation.scorer import load
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
 from training.benchmark_machine import describe_machine
@@ -175,14 +175,12 @@ def put_screen(screen: Screen, folder: Path, version: str | None) -> None:
     """
     config = check_integrity(folder)
     write_screen(screen, folder)
-    files = sorted({*config.pop("files"), SCREEN_FILE})
-    config.pop("sha256")
-    values: dict[str, Any] = {**config, "version": version or config["version"], "screen": screen.settings.to_dict()}
+    version = version or config["version"]
     card = folder / CARD
     if card.is_file():
         text = card.read_text(encoding="utf-8")
-        card.write_text(text.replace(f"# {config['name']} {config['version']}\n", f"# {config['name']} {values['version']}\n", 1), encoding="utf-8")
-    (folder / CONFIG_FILE).write_text(seal(values, folder, files), encoding="utf-8")
+        card.write_text(text.replace(f"# {config['name']} {config['version']}\n", f"# {config['name']} {version}\n", 1), encoding="utf-8")
+    reseal(folder, {"version": version, "screen": screen.settings.to_dict()}, added=(SCREEN_FILE,))
 
 
 def tell(figures: dict[str, Any], document: Path) -> None:

@@ -1,11 +1,11 @@
 """Asks a larger model, or several, about what a smaller one will train on: python -m training.teach TEACHER... CONFIG --corpora FOLDER --to FILE.safetensors
 
 TEACHER is the folder of a training run, a model folder or a shipped model's name; of several the logits are averaged. All must cut text into the word pieces
-that the student does. CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and `lessons` naming FILE. What the teacher
-says of each token (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). With `--events` it is asked instead which event each
-sentence tells; the student's `event_lessons` names that FILE, and `losses.event_teacher` is its factor. `--set` asks about less than the student will see:
-`name_draws=1` about the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels. Stopped, the same command goes on
-from the last part saved; answers of another teacher in FILE are refused.
+that the student does, unless they are asked about events. CONFIG is the student's, with `name_draws` above 0 (so that all names are known beforehand) and
+`lessons` naming FILE. What the teacher says of each token (`training/lessons.py`) then trains the student beside the labels (`losses.teacher`). With `--events`
+it is asked instead which event each sentence tells; the student's `event_lessons` names that FILE, and `losses.event_teacher` is its factor. `--set` asks about
+less than the student will see: `name_draws=1` about the first draw of names alone, `sources.ag=0` about none of that source; the rest trains by its labels.
+Stopped, the same command goes on from the last part saved; answers of another teacher in FILE are refused.
 """
 
 from __future__ import annotations

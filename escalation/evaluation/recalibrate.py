@@ -26,7 +26,7 @@ from escalation.evaluation.fitting import allowed_events, best_thresholds, confo
 from escalation.evaluation.labelled import QUADS, LabelledText, Labels
 from escalation.evidence import ArticleFigures, Phrase, SentenceFigures, TokenFigures, event_inputs, find_phrases, read_logits, score_article, score_sentences
 from escalation.language import detect_language
-from escalation.model import CONFIG_FILE, check_integrity, find_model, seal
+from escalation.model import check_integrity, find_model, reseal
 from escalation.reading import Reading
 from escalation.scorer import DEFAULT_MODEL, load
 from escalation.signals import EVENTS, SIGNAL_INDEX
@@ -204,10 +204,8 @@ def write_folder(source: Path, target: Path, calibration: Calibration, provenanc
         folder = Path(name) / "model"
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
         (folder / "recalibration.json").write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        files = sorted(set(config.pop("files")) - set(LEFT_OUT) | {"recalibration.json"})
-        config.pop("sha256")
-        values = {**config, "name": target.name, "version": f"{config['version']}+recalibrated", "calibration": calibration.to_dict()}
-        (folder / CONFIG_FILE).write_text(seal(values, folder, files), encoding="utf-8")
+        changes = {"name": target.name, "version": f"{config['version']}+recalibrated", "calibration": calibration.to_dict()}
+        reseal(folder, changes, added=("recalibration.json",), left_out=LEFT_OUT)
         os.replace(folder, target)
 
 
