@@ -239,6 +239,10 @@ def test_asking_goes_on_where_it_was_stopped(encoder: Path, teacher: Path, datas
     for name, logits in expected.items():
         np.testing.assert_array_equal(found[name], logits)
 
+    before = path.stat()
+    teach.teach([reader], teach.items_to_ask(dataset, config, said), said, path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # all is said: a student that was stopped still knows the file
+
 
 def test_what_can_not_be_asked_is_said(encoder: Path, teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "student.toml").write_text(to_toml(settings(encoder), {}))

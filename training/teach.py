@@ -116,7 +116,10 @@ def ask(readers: Sequence[Reader], texts: Sequence[Sequence[str]], columns: int 
 
 
 def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path: Path) -> None:
-    """Reads the items and saves what the teachers say, now and then and at the end."""
+    """Reads the items and saves what the teachers say, now and then and at the end.
+
+    A file that holds all of it already is left as it is: a student that was stopped knows it by its sum.
+    """
 
     def save() -> None:
         part = path.with_suffix(".part")
@@ -131,7 +134,8 @@ def teach(readers: Sequence[Reader], items: Sequence[Item], said: Lessons, path:
                     said.add(name_of(sentence), logits)
         if number % PART == 0:
             save()
-    save()
+    if items or not path.is_file():
+        save()
 
 
 def main(argv: list[str] | None = None) -> int:
