@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,13 @@ from training import export as export_module
 from training import train as train_module
 from training.batches import collate, label_factor, label_tokens, make_batches, make_examples
 from training.calibrate import best_thresholds, conformal_width, fit_logistic
-from training.config import Config, LossWeights, SourceDraws, Weights, read_config
+from training.config import Config, LossWeights, SourceDraws, Weights, check_options, read_config
 from training.corpus.schema import Phrase, Sentence
 from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
 from training.losses import compute_losses, event_loss, total_loss
 from training.measure import match_spans, phrase_figures
 from training.network import pool_tokens
+from training.own import open_dataset
 from training.sources import SOURCES, read_source
 from training.splits import choose_split, group, split
 
@@ -256,6 +258,8 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
         ("epochs = 0", "epochs must be above 0, got 0"),
         ("dropout = 2", "dropout must be within 0 and 1"),
         ("[sources]\nnjec = 1", "did you mean 'ngec'"),
+        ("[desks]\nbriefs = 1.5", "desks must be a table of whole numbers from 0 on"),
+        ("[desks]\nbriefs = -1", "desks must be a table of whole numbers from 0 on"),
         ("epochs = ", "is no TOML"),
     ):
         path.write_text(text)
@@ -266,12 +270,37 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_settings_on_the_command_line() -> None:
-    config = train_module.override(Config(), ["epochs=2", "sources.ngec=0", "name=mine", "learning_rate=1e-5"])
-    assert (config.epochs, config.sources.ngec, config.name, config.learning_rate) == (2, 0, "mine", 1e-5)
+    config = train_module.override(Config(), ["epochs=2", "sources.ngec=0", "name=mine", "learning_rate=1e-5", "desks.front-pages=3"])
+    assert (config.epochs, config.sources.ngec, config.name, config.learning_rate, config.desks) == (2, 0, "mine", 1e-5, {"front-pages": 3})
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         train_module.override(Config(), ["epoch=2"])
     with pytest.raises(ValueError, match="key=value"):
         train_module.override(Config(), ["epochs"])
+
+
+def test_a_desk_is_shown_as_often_as_asked_each_time_with_other_names() -> None:
+    plain = open_dataset(Config(), None)
+    config = Config(desks={"briefs": 3, "voices": 0})
+    items = open_dataset(config, None).draw(config.sources, 1, 0, name_draws=2)
+    once = plain.draw(config.sources, 1, 0, name_draws=2)
+    shown, expected = (Counter(item.id.rpartition("-")[0] for item in found) for found in (items, once))
+    assert (shown["briefs"], shown["voices"], expected["voices"] > 0) == (3 * expected["briefs"], 0, True)
+    assert all(shown[desk] == count for desk, count in expected.items() if desk not in ("briefs", "voices"))
+    texts: dict[str, set[tuple[str, ...]]] = {}
+    for item in items:
+        texts.setdefault(item.id, set()).add(tuple(unit.text for unit in item.units))
+    slots = {article.id for article, _ in plain.articles if "country" in article.slots.values()}
+    assert any(len(found) == 3 for name, found in texts.items() if name in slots)  # all three otherwise named
+    assert all(len(found) > 1 for name, found in texts.items() if name in slots and name.startswith("briefs-"))
+    first = {item.id: item for item in once}
+    assert all(any(first[name].units[0].text == found[0] for found in texts[name]) for name in texts)  # the first as without
+
+
+def test_a_desk_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown key 'breifs'; did you mean 'briefs'"):
+        open_dataset(Config(desks={"breifs": 2}), None)
+    with pytest.raises(ValueError, match="only_own leaves them out"):
+        check_options(Config(desks={"briefs": 2}, only_own=True, data=("mine.csv",)), None)
 
 
 def test_shipped_configurations_are_valid() -> None:

@@ -107,6 +107,8 @@ class Config:
         sources: see `SourceDraws`.
         losses: see `LossWeights`.
         weights: see `Weights`.
+        desks: desks of the corpus to how often an epoch shows their articles, each time with other names, such as `{"briefs": 3}`; 0 leaves a desk out, the
+            others are shown once.
     """
 
     name: str = "newswire-en"
@@ -141,6 +143,7 @@ class Config:
     weights: Weights = field(default_factory=Weights)
     columns: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    desks: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and TOML."""
@@ -148,7 +151,7 @@ class Config:
 
 
 NESTED = {"sources": SourceDraws, "losses": LossWeights, "weights": Weights}
-TABLES = (*NESTED, "columns", "labels")
+TABLES = (*NESTED, "columns", "labels", "desks")
 POSITIVE = ("max_tokens", "epochs", "batch_tokens", "accumulate", "learning_rate", "head_rate", "clip", "checkpoint_steps")
 NOT_NEGATIVE = ("patience", "name_draws", "weight_decay", "seed", "layers", "frozen_layers")
 SHARES = ("warmup", "dropout", "single_share")
@@ -168,13 +171,16 @@ def read_value(kind: str, value: Any) -> Any:
         return tuple(value)
     if kind == "dict[str, str]" and isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
         return dict(value)
+    if kind == "dict[str, int]" and isinstance(value, dict) and all(type(item) is int and item >= 0 for item in value.values()):
+        return dict(value)
     if isinstance(value, bool):
         raise ValueError(kind)
     if kind == "float" and isinstance(value, (int, float)):
         return float(value)
     if (kind, type(value)) in (("int", int), ("str", str)):
         return value
-    raise ValueError({"tuple[str, ...]": "a list of text", "dict[str, str]": "a table of text"}.get(kind, kind))
+    described = {"tuple[str, ...]": "a list of text", "dict[str, str]": "a table of text", "dict[str, int]": "a table of whole numbers from 0 on"}
+    raise ValueError(described.get(kind, kind))
 
 
 def build(cls: type, values: dict[str, Any], where: str) -> Any:
@@ -302,6 +308,8 @@ def check_options(config: Config, corpora: Path | None) -> None:
     check_unlabelled(config, corpora)
     if config.event_lessons and not config.losses.event_teacher:
         raise ValueError("event_lessons is given, but losses.event_teacher is 0, so they would teach nothing; raise it, or drop event_lessons")
+    if config.desks and config.only_own:
+        raise ValueError("desks says how often the project's articles are shown, but only_own leaves them out; drop one of the two")
     if (config.columns or config.labels) and not config.data:
         raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All items; `articles` are kept as slots, since each epoch fills them with other names; `notes` say what was done that a reader should know."""
+    """All items; `articles` are kept as slots, since each epoch fills them with other names; `notes` say what was done that a reader should know.
+
+    `times` says of desks how often an epoch shows their articles; of those that it doesn't name, once.
+    """
 
     items: tuple[Item, ...]
     articles: tuple[tuple[Article, str], ...] = field(default=())  # with the split
     notes: tuple[str, ...] = ()
+    times: Mapping[str, int] = field(default_factory=dict)
 
     def of_split(self, name: str) -> list[Item]:
         """Items of a split, the corpus' articles filled with one fixed set of names."""
@@ -99,15 +103,17 @@ class Dataset:
         ]
 
     def draw(self, draws: SourceDraws, seed: int, epoch: int, *, name_draws: int = 0) -> list[Item]:
-        """What an epoch shows: the corpus with new names, and a random draw from each other source of at most so many; shuffled.
+        """What an epoch shows, shuffled: the corpus with new names (desks shown more than once with others each time), and a random draw from each other source
+        of at most so many.
 
         With `name_draws`, the names come round again after so many epochs, so that a teacher can be asked about every sentence beforehand.
         """
         names = f"{seed}/{epoch % name_draws if name_draws else epoch}"
         by_source: dict[str, list[Callable[[], Item]]] = defaultdict(list)
         for article, found in self.articles:
-            if found == "train":
-                by_source["corpus"].append(lambda article=article: corpus_item(article, "train", names))  # type: ignore[misc]
+            for again in range(self.times.get(desk_of(article), 1) if found == "train" else 0):
+                seed_of_names = f"{names}/{again}" if again else names
+                by_source["corpus"].append(lambda article=article, seed=seed_of_names: corpus_item(article, "train", seed))  # type: ignore[misc]
         for item in self.items:
             if item.split == "train":
                 by_source[item.source].append(lambda item=item: item)  # type: ignore[misc]
@@ -119,6 +125,11 @@ class Dataset:
         items = [make() for make in drawn]
         random.Random(f"{seed}/{epoch}").shuffle(items)
         return items
+
+
+def desk_of(article: Article) -> str:
+    """The desk that an article of the corpus belongs to: the file that it stands in."""
+    return article.id.rpartition("-")[0]
 
 
 def describe(dataset: Dataset) -> dict[str, dict[str, int]]:
