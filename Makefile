@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 CORPORA ?= ../shared/corpora
 
 .NOTPARALLEL:
-.PHONY: score test core lint train teacher lessons student fast results benchmark picture clean
+.PHONY: score test core lint train teacher lessons student events model fast results benchmark picture clean
 
 score: $(VENV)/score
 	@$(BIN)/escalation score tests/data/sample.txt
@@ -23,8 +23,8 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Retrains the shipped model from nothing: a teacher, what it says of the training text, and the model that learns from both. Each step is a target of its
-# own too, and goes on where it was stopped. CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face
+# Retrains the shipped model from nothing: a teacher, what it says of the training text, the model that learns from both, a teacher of events, and the model's
+# last part, which learns from that too. Each step is a target of its own too, and goes on where it was stopped. CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face
 # name or a folder.
 TEACHER ?= sentence-transformers/all-mpnet-base-v2
 CONFIGS := training/configs
@@ -32,11 +32,13 @@ train: $(VENV)/dev
 	$(MAKE) teacher
 	$(MAKE) lessons
 	$(MAKE) student
+	$(MAKE) events
+	$(MAKE) model
 	$(MAKE) results
 
 # glibc gives large blocks back to the system and asks for them anew at every step, a seventh of a small network's time; these limits keep them.
-teacher lessons student fast: export MALLOC_MMAP_THRESHOLD_ = 33554432
-teacher lessons student fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
+teacher lessons student events model fast: export MALLOC_MMAP_THRESHOLD_ = 33554432
+teacher lessons student events model fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 
 teacher: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
@@ -46,10 +48,20 @@ teacher: $(VENV)/dev
 ASK := $(BIN)/python -m training.teach runs/teacher
 lessons: $(VENV)/dev
 	$(ASK) $(CONFIGS)/newswire-en-first.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(ASK) $(CONFIGS)/newswire-en-second.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
 	$(ASK) $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
 
 student: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-first.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-second.toml --corpora $(CORPORA)
+
+# What the teacher of events and the student itself say of one draw of names of some of the text.
+SOME := --set name_draws=1 --set epochs=1 --set sources.ngec=0 --set sources.ag=0 --set sources.corpus=1000 --set sources.standoff=2500
+events: $(VENV)/dev
+	$(BIN)/python -m training.train $(CONFIGS)/event-teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
+	$(BIN)/python -m training.teach runs/event-teacher runs/newswire-en-second $(CONFIGS)/newswire-en.toml --events $(SOME) --corpora $(CORPORA) --to runs/events.safetensors
+
+model: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
 

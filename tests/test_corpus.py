@@ -208,6 +208,7 @@ SHORT = (
     "might-or-did", "calm-and-measure", "said-plainly", "claimed-and-denied", "headlines-and-quotes", "what-is-not-an-act", "two-ways-at-once",
     "plans-and-threats", "quiet-steps", "plain-verbs", "front-pages", "not-so", "other-pages", "short-leads",
     "acts-as-topics", "capital-letters", "changed-plans", "kept-in-bounds", "neither-nor", "show-of-strength", "wars-elsewhere", "what-may-come",
+    "crisis-day", "crisis-backdrop", "crisis-reaction", "crisis-headlines",
 )  # fmt: skip
 
 

@@ -71,6 +71,22 @@ def test_agreement_is_between_first_labels_not_adjudicated_ones() -> None:
     assert not [record["id"] for record in records if record["taken"] == "model" and record["id"] in twice]  # agreement is between two labellers
 
 
+def test_first_labels_stand_on_the_sentence_that_they_are_of() -> None:
+    """Numbers count from 1: counted from 0, first labels would be put on a neighbour."""
+    sentences = {f"{article.id}#{number}": item for article in read_articles(ARTICLES) for number, item in enumerate(article.sentences, 1)}
+    found = {name: labels for name, labels in agreement.first_labels().items() if "#" in name}
+    assert len(found) > 8_000
+    assert not found.keys() - sentences.keys()
+    cut = []
+    for name, labels in found.items():
+        text = sentences[name].text
+        for phrase in labels["phrases"]:
+            words = text[phrase["start"] : phrase["end"]]
+            if words != words.strip() or len(words) < phrase["end"] - phrase["start"]:
+                cut.append(name)
+    assert not cut
+
+
 def test_a_quarter_of_the_articles_is_labelled_twice_and_the_labellers_agree() -> None:
     count, ours, theirs = agreement.article_pairs()
     assert count >= 0.25 * sum(1 for _ in read_articles(ARTICLES))

@@ -19,7 +19,7 @@ from escalation.reading import read
 from escalation.signals import SIGNAL_INDEX
 from training import teach
 from training import train as train_module
-from training.config import Config, check_options, override, to_toml
+from training.config import Config, check_options, override, read_config, to_toml
 from training.data import Dataset, Item, Unit
 from training.export import load_network
 from training.lessons import EVENTS_TAUGHT, TAUGHT, Lessons, load_lessons, name_of, save_lessons
@@ -272,31 +272,47 @@ def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_pat
 
 
 def test_the_readme_gives_the_commands_that_make_gives() -> None:
-    steps = ["teacher", "lessons", "student", "CORPORA=CORPORA", "TEACHER=TEACHER"]
+    steps = ["teacher", "lessons", "student", "events", "model", "CORPORA=CORPORA", "TEACHER=TEACHER"]
     made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     commands = [line.partition(" -m ")[2] for line in made.splitlines() if " -m training." in line]
     readme = [line.partition("#")[0].strip() for line in (ROOT / "training/README.md").read_text().splitlines()]
-    assert len(commands) == 6
+    assert len(commands) == 10
     assert not [command for command in commands if f"python -m {command}" not in readme]
 
 
 def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
     """The commands as make would give them; with a tiny encoder the steps themselves are run by the tests of each."""
-    steps = ["teacher", "lessons", "student", "CORPORA=corpora", "TEACHER=large"]
+    steps = ["teacher", "lessons", "student", "events", "model", "CORPORA=corpora", "TEACHER=large"]
     made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True)
     whole = subprocess.run(["make", "--dry-run", "train"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    assert whole.index("runs/lessons.safetensors") < whole.index("training.export") < whole.index("escalation evaluate")
+    order = [whole.index(step) for step in ("runs/lessons.safetensors", "runs/events.safetensors", "training.export", "escalation evaluate")]
+    assert order == sorted(order)
     commands = [line.split()[2:] for line in made.stdout.splitlines() if " -m training." in line]
-    assert [command[0].removeprefix("training.") for command in commands] == ["train", "teach", "teach", "train", "train", "export"]
-    large, *asked, first, second, last = (command[1:] for command in commands)
-    teacher, *students = (train_module.choose_config(train_module.make_parser().parse_args([*line[:-1], str(ROOT)])) for line in (large, first, second))
-    assert teacher.encoder == "large"
-    for line, student, trained in zip(asked, students, (first, second), strict=True):
-        assert line[0] == f"runs/{teacher.name}"
-        assert line[1] == trained[0]  # the teacher is asked about the very configuration that trains
-        assert line[line.index("--to") + 1] == student.lessons
-        wanted = override(student, [line[place + 1] for place, word in enumerate(line) if word == "--set"])
+    left: set[str] = set()  # what the commands so far have left behind
+    last = ""
+    configs: dict[str, Config] = {}
+    asked: dict[str, list[Config]] = {}
+    for name, *line in commands:
+        if name == "training.train":
+            config = train_module.choose_config(train_module.make_parser().parse_args([*line[:-1], str(ROOT)]))
+            assert {path for path in (config.start, config.lessons, config.event_lessons) if path} <= left
+            left.add(last := f"runs/{config.name}")
+            configs[line[0]] = config
+        elif name == "training.teach":
+            path, *teachers = reversed(line[: next(place for place, word in enumerate(line) if word.startswith("--"))])
+            assert set(teachers) <= left
+            config = override(read_config(ROOT / path), [line[place + 1] for place, word in enumerate(line) if word == "--set"])
+            left.add(to := line[line.index("--to") + 1])
+            asked.setdefault(to, []).append(config)
+            assert to == (config.event_lessons if "--events" in line else config.lessons)
+        else:
+            assert (name, line[0], line[line.index("--to") + 1]) == ("training.export", last, "models/newswire-en")
+    teachers = [config for config in configs.values() if config.encoder == "large"]
+    students = [config for config in configs.values() if config.lessons]
+    assert [config.name for config in teachers] == ["teacher", "event-teacher"]
+    assert len(students) == 3
+    for student, wanted in zip(students, asked["runs/lessons.safetensors"], strict=True):  # about the very configuration that trains
+        assert wanted.name == student.name
         assert 0 < wanted.name_draws <= student.name_draws
-        assert (wanted.sources.unlabelled, wanted.sources.varied) == (student.sources.unlabelled, student.sources.varied)
-    assert students[1].start == f"runs/{students[0].name}"
-    assert (last[0], last[last.index("--to") + 1]) == (f"runs/{students[1].name}", f"models/{students[1].name}")
+        same = [(found.sources.unlabelled, found.sources.varied, found.desks) for found in (wanted, student)]
+        assert same[0] == same[1]
