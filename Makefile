@@ -24,8 +24,8 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 # Retrains the shipped model from nothing: a teacher, what it says of the training text, the model that learns from both, a teacher of events, and the model's
-# last part, which learns from that too. Each step is a target of its own too, and goes on where it was stopped. CORPORA is a folder with the public corpora (training/README.md), TEACHER the teacher's encoder: a Hugging Face
-# name or a folder.
+# last part, which learns from that too. Each step is a target of its own too, and goes on where it was stopped. CORPORA is a folder with the public corpora
+# (training/README.md), TEACHER the teacher's encoder: a Hugging Face name or a folder.
 TEACHER ?= sentence-transformers/all-mpnet-base-v2
 CONFIGS := training/configs
 train: $(VENV)/dev
@@ -56,10 +56,10 @@ student: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-second.toml --corpora $(CORPORA)
 
 # What the teacher of events and the student itself say of one draw of names of some of the text.
-SOME := --set name_draws=1 --set epochs=1 --set sources.ngec=0 --set sources.ag=0 --set sources.corpus=1000 --set sources.standoff=2500
+EVENT_TEXTS := --set name_draws=1 --set epochs=1 --set sources.ngec=0 --set sources.ag=0 --set sources.corpus=1000 --set sources.standoff=2500
 events: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/event-teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
-	$(BIN)/python -m training.teach runs/event-teacher runs/newswire-en-second $(CONFIGS)/newswire-en.toml --events $(SOME) --corpora $(CORPORA) --to runs/events.safetensors
+	$(BIN)/python -m training.teach runs/event-teacher runs/newswire-en-second $(CONFIGS)/newswire-en.toml --events $(EVENT_TEXTS) --corpora $(CORPORA) --to runs/events.safetensors
 
 model: $(VENV)/dev
 	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)

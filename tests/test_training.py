@@ -24,9 +24,10 @@ from training import export as export_module
 from training import train as train_module
 from training.batches import collate, label_factor, label_tokens, make_batches, make_examples
 from training.calibrate import best_thresholds, conformal_width, fit_logistic
+from training.card import data_table
 from training.config import Config, LossWeights, SourceDraws, Weights, check_options, read_config
 from training.corpus.schema import Phrase, Sentence
-from training.data import Dataset, Item, Span, Unit, counted_direction, load_dataset
+from training.data import Dataset, Item, Span, Unit, counted_direction, describe, load_dataset
 from training.losses import compute_losses, event_loss, total_loss
 from training.measure import match_spans, phrase_figures
 from training.network import pool_tokens
@@ -279,9 +280,10 @@ def test_settings_on_the_command_line() -> None:
 
 
 def test_a_desk_is_shown_as_often_as_asked_each_time_with_other_names() -> None:
-    plain = open_dataset(Config(), None)
+    plain = load_dataset(None)
     config = Config(desks={"briefs": 3, "voices": 0})
-    items = open_dataset(config, None).draw(config.sources, 1, 0, name_draws=2)
+    desks = dataclasses.replace(plain, desks=config.desks)
+    items = desks.draw(config.sources, 1, 0, name_draws=2)
     once = plain.draw(config.sources, 1, 0, name_draws=2)
     shown, expected = (Counter(item.id.rpartition("-")[0] for item in found) for found in (items, once))
     assert (shown["briefs"], shown["voices"], expected["voices"] > 0) == (3 * expected["briefs"], 0, True)
@@ -294,6 +296,15 @@ def test_a_desk_is_shown_as_often_as_asked_each_time_with_other_names() -> None:
     assert all(len(found) > 1 for name, found in texts.items() if name in slots and name.startswith("briefs-"))
     first = {item.id: item for item in once}
     assert all(any(first[name].units[0].text == found[0] for found in texts[name]) for name in texts)  # the first as without
+    drawn = f"| corpus | {len(once)} | {sum(len(item.units) for item in once)} | {len(items)} |"
+    assert drawn in data_table(describe(desks), config)
+    assert f"| {len(once)} |\n" in data_table(describe(plain), Config()) + "\n"
+
+
+@pytest.mark.parametrize(("setting", "message"), [("sources.corpus=0", "sources.corpus is 0"), ("weights.corpus=0", "weights.corpus is 0")])
+def test_desks_of_a_corpus_that_does_not_train_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"desks says .* {message}"):
+        check_options(train_module.override(Config(desks={"briefs": 2}), [setting]), None)
 
 
 def test_a_desk_that_is_not_there_is_refused() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from safetensors.numpy import save
 from tiny_training import make_dataset, settings, train
 
 from escalation.evidence import EVENT_LOGITS, SIGNAL_LOGITS
@@ -129,6 +130,18 @@ def test_a_teacher_of_events_says_one_thing_of_each_sentence(
     save_lessons({}, path)
     with pytest.raises(ValueError, match=r"name a file that python -m training\.teach --events makes"):
         load_lessons(path, EVENTS_TAUGHT)
+    for damaged in (b"no tensors", save({"logits": np.zeros((1, TAUGHT), np.float16)})):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"is no file of lessons as this version writes it .* remove it and make it with python -m training\.teach"):
+            load_lessons(path)
+
+
+def test_the_same_lessons_are_the_same_file(tmp_path: Path) -> None:
+    """A student that was stopped knows its lessons by their sum; who asks again must get that."""
+    said = {name_of(text): np.ones((2, TAUGHT), np.float16) for text in "abc"}
+    for number in range(20):
+        save_lessons(said, tmp_path / f"{number}.safetensors", teacher="one")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_lessons_of_events_pull_a_sentences_event_towards_the_teachers(encoder: Path, dataset: Dataset, tmp_path: Path) -> None:
@@ -271,23 +284,24 @@ def test_lessons_of_a_teacher_train_too(encoder: Path, dataset: Dataset, tmp_pat
     assert taught.step(part, 0.0)["teacher"] > 0.0
 
 
+def train_commands(corpora: str, teacher: str) -> list[str]:
+    """What `make train` would run to the end of the export."""
+    made = subprocess.run(["make", "--dry-run", "train", f"CORPORA={corpora}", f"TEACHER={teacher}"], capture_output=True, text=True, cwd=ROOT, check=True)
+    training, results, _ = made.stdout.partition("training.corpus export")
+    assert results  # the tables come last
+    return [line for line in training.splitlines() if " -m training." in line]
+
+
 def test_the_readme_gives_the_commands_that_make_gives() -> None:
-    steps = ["teacher", "lessons", "student", "events", "model", "CORPORA=CORPORA", "TEACHER=TEACHER"]
-    made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    commands = [line.partition(" -m ")[2] for line in made.splitlines() if " -m training." in line]
-    readme = [line.partition("#")[0].strip() for line in (ROOT / "training/README.md").read_text().splitlines()]
+    commands = [command.partition("python -m ")[2] for command in train_commands("CORPORA", "TEACHER")]
+    readme = (ROOT / "training/README.md").read_text().split("\n```\n")[3]
     assert len(commands) == 10
-    assert not [command for command in commands if f"python -m {command}" not in readme]
+    assert [line.partition("#")[0].strip() for line in readme.splitlines() if "python -m " in line] == [f"python -m {command}" for command in commands]
 
 
 def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
     """The commands as make would give them; with a tiny encoder the steps themselves are run by the tests of each."""
-    steps = ["teacher", "lessons", "student", "events", "model", "CORPORA=corpora", "TEACHER=large"]
-    made = subprocess.run(["make", "--dry-run", *steps], capture_output=True, text=True, cwd=ROOT, check=True)
-    whole = subprocess.run(["make", "--dry-run", "train"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    order = [whole.index(step) for step in ("runs/lessons.safetensors", "runs/events.safetensors", "training.export", "escalation evaluate")]
-    assert order == sorted(order)
-    commands = [line.split()[2:] for line in made.stdout.splitlines() if " -m training." in line]
+    commands = [command.split()[2:] for command in train_commands("corpora", "large")]
     left: set[str] = set()  # what the commands so far have left behind
     last = ""
     configs: dict[str, Config] = {}

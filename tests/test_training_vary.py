@@ -143,6 +143,15 @@ def test_a_source_that_is_left_out_is_neither_varied_nor_lends_its_phrases(encod
     assert "hidden" not in " ".join(without)
 
 
+def test_a_desk_that_is_left_out_is_neither_varied_nor_lends_its_phrases(encoder: Path, dataset: Dataset) -> None:
+    article, _ = dataset.articles[0]
+    named = dataclasses.replace(article, id="hidden-1")
+    both = dataclasses.replace(dataset, articles=((named, "train"), *dataset.articles[1:]))
+    config = override(settings(encoder), ["sources.varied=5"])
+    seen, left_out = ([i.id for i in add_varied(data, config).items] for data in (both, dataclasses.replace(both, desks={"hidden": 0})))
+    assert set(seen) - set(left_out) == {"varied/corpus/hidden-1"}
+
+
 def test_where_there_is_nothing_to_vary_it_is_said(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = override(settings(encoder), ["sources.varied=7"])
     bare = Dataset((Item("bare", "ag", "train", (Unit("Prices."),)),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from training.config import Config
 from training.corpus.schema import STANDOFF
 from training.corpus.standoff import read_units
 from training.sources import used_sources
+
+CARD = "README.md"  # its file in a model folder
 
 ROWS = (
     ("Sentence direction, four classes, macro-F1: project's articles", "corpus_direction_f1"),
@@ -122,7 +125,7 @@ def screen_table(figures: dict[str, Any]) -> str:
 
 
 def describe_data(config: Config, used: set[str]) -> str:
-    """What the sources that a run trained on are, and their licences."""
+    """What the sources that a model trained on are, in this run or before, and their licences."""
     parts = [text for source, text in (("corpus", CORPUS_TEXT), ("varied", VARIED)) if source in used]
     if used & set(PUBLIC):
         licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in used_sources(unlabelled="unlabelled" in used))
@@ -131,10 +134,31 @@ def describe_data(config: Config, used: set[str]) -> str:
         counts = {"ngec": len({label.row for label in generated}), "share": twice / (len(generated) - twice)}
         parts.append(PUBLIC_TEXT.format(licences=licences, unlabelled=UNLABELLED if "unlabelled" in used else "", **counts))
     own = f"`own` is data of who trained it: {', '.join(Path(name).name for name in config.data)} (SHA-256 sums in train.toml)." if "own" in used else ""
-    start = f"Training went on from `{config.start}`; what that was trained on stands in its own card, or in its run.json." if config.start else ""
     encoder = MINILM if "minilm" in config.encoder.lower() else f"Encoder: {config.encoder}."
     closing = f"{encoder} {WEIGH}" if used & set(PUBLIC) else encoder
-    return "\n\n".join(part for part in (" ".join(parts), own, start, closing) if part)
+    return "\n\n".join(part for part in (" ".join(parts), own, closing) if part)
+
+
+def data_table(data: Mapping[str, Mapping[str, int]], config: Config | None = None) -> str:
+    """Markdown table of what a model was trained on; with the run's configuration also how many texts an epoch drew."""
+    lines = [f"| source | texts | sentences |{' texts drawn an epoch |' if config else ''}", f"|---|---|---|{'---|' if config else ''}"]
+    for source, counts in data.items():
+        if texts := counts.get("train texts", 0):
+            drawn = f" {min(counts.get('train texts shown', texts), getattr(config.sources, source))} |" if config else ""
+            lines.append(f"| {source} | {texts} | {counts.get('train sentences', 0)} |{drawn}")
+    return "\n".join(lines)
+
+
+def describe_start(config: Config, before: Sequence[Mapping[str, Any]]) -> str:
+    """Where a run's weights came from: a run, or models, of which the card that says what they were trained on may be gone."""
+    if not config.start:
+        return ""
+    if not before:
+        return f"Training went on from `{config.start}`; what that was trained on stands in its run.json.\n\n"
+    names = [f"{model['name']} {model['version']}" for model in before]
+    parts = [f"Training went on from {', and that from '.join(names)}."]
+    parts += [f"{name} was trained on\n\n{data_table(model['data'])}" for name, model in zip(names, before, strict=True) if model["data"]]
+    return "\n\n".join(parts) + "\n\n"
 
 
 def screen_section(figures: dict[str, Any]) -> str:
@@ -147,16 +171,15 @@ def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "
 
     Args:
         config: of the training run.
-        figures: what metrics.json holds; `data` is what the run was trained on, `notes` what a reader should know, `screen` what its screen lets through.
+        figures: what metrics.json holds; `data` is what the run was trained on, `before` the models that it went on from, `notes` what a reader should know,
+            `screen` what its screen lets through.
         size: bytes of the ONNX file.
         cost: section on time and carbon (`training.cost`).
     """
-    used = {
-        source: f"| {source} | {texts} | {counts.get('train sentences', 0)} | {min(texts, getattr(config.sources, source))} |"
-        for source, counts in figures["data"].items()
-        if (texts := counts.get("train texts", 0))
-    }
-    rows = "\n".join(used.values())
+    used = {source for source, counts in figures["data"].items() if counts.get("train texts", 0)}
+    before = figures.get("before", ())
+    desks = ", ".join(f"{desk} {times}" for desk, times in config.desks.items())
+    shown = f"An epoch showed articles of these desks of the corpus other than once: {desks} times.\n\n" if desks else ""
     notes = "".join(f"\n**Note:** {note}.\n" for note in figures.get("notes", ()))
     dev, test = figures["dev"], figures["test"]
     own = f",\nown data {int(dev['own_sentences'])} and {int(test.get('own_sentences', 0))}" if "own_sentences" in dev else ""
@@ -180,12 +203,10 @@ real news {real} (sentences of the public corpora labelled by the project's code
 ONNX against torch: largest difference of a logit {figures["agreement"]["fp32_largest_logit_difference"]:.1e} (fp32).
 All figures are of the file that is shipped.
 
-{INTERVALS if set(used) & set(PUBLIC) else ""}{screen_section(figures["screen"]) if "screen" in figures else ""}{TRAINED}
+{INTERVALS if used & set(PUBLIC) else ""}{screen_section(figures["screen"]) if "screen" in figures else ""}{TRAINED}
 
-| source | texts | sentences | texts drawn an epoch |
-|---|---|---|---|
-{rows}
+{data_table(figures["data"], config)}
 
-{describe_data(config, set(used))}
+{shown}{describe_start(config, before)}{describe_data(config, used | {source for model in before for source in model["data"]})}
 
 {cost}{LIMITS.format(max_tokens=config.max_tokens)}"""

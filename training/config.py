@@ -310,6 +310,9 @@ def check_options(config: Config, corpora: Path | None) -> None:
         raise ValueError("event_lessons is given, but losses.event_teacher is 0, so they would teach nothing; raise it, or drop event_lessons")
     if config.desks and config.only_own:
         raise ValueError("desks says how often the project's articles are shown, but only_own leaves them out; drop one of the two")
+    for name, value in (("sources.corpus", config.sources.corpus), ("weights.corpus", config.weights.corpus)):
+        if config.desks and not value:
+            raise ValueError(f"desks says how often the project's articles are shown, but {name} is 0, so they would teach nothing; raise it, or drop desks")
     if (config.columns or config.labels) and not config.data:
         raise ValueError("columns and labels say how data of your own is read, but there is none; add --data FILE")
 

@@ -88,13 +88,17 @@ class Item:
 class Dataset:
     """All items; `articles` are kept as slots, since each epoch fills them with other names; `notes` say what was done that a reader should know.
 
-    `times` says of desks how often an epoch shows their articles; of those that it doesn't name, once.
+    `desks` says of desks how often an epoch shows their articles, as `Config.desks` does; of those that it doesn't name, once.
     """
 
     items: tuple[Item, ...]
     articles: tuple[tuple[Article, str], ...] = field(default=())  # with the split
     notes: tuple[str, ...] = ()
-    times: Mapping[str, int] = field(default_factory=dict)
+    desks: Mapping[str, int] = field(default_factory=dict)
+
+    def times_shown(self, article: Article) -> int:
+        """How often an epoch shows an article of the train part."""
+        return self.desks.get(desk_of(article), 1)
 
     def of_split(self, name: str) -> list[Item]:
         """Items of a split, the corpus' articles filled with one fixed set of names."""
@@ -103,15 +107,15 @@ class Dataset:
         ]
 
     def draw(self, draws: SourceDraws, seed: int, epoch: int, *, name_draws: int = 0) -> list[Item]:
-        """What an epoch shows, shuffled: the corpus with new names (desks shown more than once with others each time), and a random draw from each other source
-        of at most so many.
+        """What an epoch shows, shuffled: of each source a random draw of at most so many, the corpus with new names, and with others each time for what of it
+        is shown more than once.
 
         With `name_draws`, the names come round again after so many epochs, so that a teacher can be asked about every sentence beforehand.
         """
         names = f"{seed}/{epoch % name_draws if name_draws else epoch}"
         by_source: dict[str, list[Callable[[], Item]]] = defaultdict(list)
         for article, found in self.articles:
-            for again in range(self.times.get(desk_of(article), 1) if found == "train" else 0):
+            for again in range(self.times_shown(article) if found == "train" else 0):
                 seed_of_names = f"{names}/{again}" if again else names
                 by_source["corpus"].append(lambda article=article, seed=seed_of_names: corpus_item(article, "train", seed))  # type: ignore[misc]
         for item in self.items:
@@ -133,12 +137,14 @@ def desk_of(article: Article) -> str:
 
 
 def describe(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """How many texts and sentences each source gives to each split."""
+    """How many texts and sentences each source gives to each split; of the corpus also how many an epoch shows, where `Dataset.desks` says so."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for split_name in ("train", "dev", "test"):
         for item in dataset.of_split(split_name):
             counts[item.source][f"{split_name} texts"] += 1
             counts[item.source][f"{split_name} sentences"] += len(item.units)
+    if dataset.desks:
+        counts["corpus"]["train texts shown"] = sum(dataset.times_shown(article) for article, found in dataset.articles if found == "train")
     return {source: dict(found) for source, found in sorted(counts.items())}
 
 

@@ -30,7 +30,7 @@ from escalation.model import CONFIG_FILE, FORMAT, MODEL_FILE, TOKENIZER_FILE, Mo
 from escalation.reading import Reading
 from escalation.screen import SCREEN_FILE, Screen
 from escalation.signals import SIGNAL_NAMES, STATUSES
-from training.card import write_card
+from training.card import CARD, write_card
 from training.checkpoint import BEST, CONFIG, DATA
 from training.config import Config, build, to_toml
 from training.cost import describe_cost, measure_cost
@@ -227,6 +227,8 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         calibration, note = choose_calibration(dev, raw_dev, config.start)
         data = json.loads((run / DATA).read_text(encoding="utf-8")) if (run / DATA).is_file() else describe(dataset)
         figures: dict[str, Any] = {"data": data, "agreement": agreement, "notes": [*dataset.notes, *([note] if note else [])]}
+        if before := read_run(run).get("before"):
+            figures["before"] = before
         for split, items, raw in (("dev", dev, raw_dev), ("test", test, read_raw(reader, test))):
             figures[split] = measure_dev(items, raw, calibration) | measure_articles(items, raw, calibration)
         tokenizer.save(str(folder / TOKENIZER_FILE))
@@ -236,7 +238,7 @@ def export(run: Path, dataset: Dataset, target: Path, *, precision: str = "int8"
         (folder / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (folder / "train.toml").write_text(to_toml(config, describe_run(read_run(run))), encoding="utf-8")
         cost = describe_cost(measure_cost(run, read_run(run)))
-        (folder / "README.md").write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
+        (folder / CARD).write_text(write_card(config, figures, (folder / MODEL_FILE).stat().st_size, cost), encoding="utf-8")
         # Too few texts to fit one: that of the start, whose word pieces are the same, still knows sport from conflict.
         write_model(folder, config, special, calibration, network.head.out_features, screen or start_screen(config.start))
         Model(folder)  # must load before it replaces what is there

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from escalation.evidence import EVENT_LOGITS
 
 TAUGHT = EVENT_LOGITS.start  # logits a token that a teacher teaches, all but the events
 EVENTS_TAUGHT = EVENT_LOGITS.stop - EVENT_LOGITS.start  # logits a sentence that a teacher of events teaches: the mean of its tokens'
+HEADER = "lessons"
 KINDS = {TAUGHT: "evidence of tokens", EVENTS_TAUGHT: "events of sentences"}
 
 
@@ -64,7 +65,9 @@ def save_lessons(said: Mapping[str, NDArray[np.float16]], path: Path, *, teacher
         start += len(logits)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
-        {"logits": np.concatenate([np.zeros((0, columns), np.float16), *said.values()])}, path, metadata={"places": json.dumps(places), "teacher": teacher}
+        {"logits": np.concatenate([np.zeros((0, columns), np.float16), *said.values()])},
+        path,
+        metadata={HEADER: json.dumps({"teacher": teacher, "places": places})},  # one entry: several are written in any order, and the file's sum is kept
     )
 
 
@@ -77,17 +80,20 @@ def load_lessons(path: Path, columns: int = TAUGHT) -> Lessons:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it holds the other kind.
+        ValueError: it holds the other kind, or is no file of lessons.
     """
     command = f"python -m training.teach{' --events' if columns == EVENTS_TAUGHT else ''}"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; make it with {command}")
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-        places = json.loads(metadata["places"])
-        logits = file.get_tensor("logits")
+        key = "event_lessons" if columns == EVENTS_TAUGHT else "lessons"
+        raise FileNotFoundError(f"{path} is no file; make it with {command}, or set {key} to '' to do without")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads(file.metadata()[HEADER])
+            logits = file.get_tensor("logits")
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no file of lessons as this version writes it ({error}); remove it and make it with {command}") from error
     if logits.shape[1] != columns:
         other = KINDS.get(logits.shape[1], f"{logits.shape[1]} columns")
         raise ValueError(f"{path} holds {other}, not {KINDS[columns]}; name a file that {command} makes, or a new one for it to write")
-    said = {name: logits[start : start + length] for name, (start, length) in places.items()}
-    return Lessons(said, teacher=metadata.get("teacher", ""), columns=columns)
+    said = {name: logits[start : start + length] for name, (start, length) in header["places"].items()}
+    return Lessons(said, teacher=header["teacher"], columns=columns)

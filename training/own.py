@@ -14,8 +14,8 @@ from escalation.evaluation.files import read_labelled
 from escalation.evaluation.labelled import QUADS, LabelledPhrase, LabelledText, Labels
 from escalation.signals import BY_NAME, SIGNAL_INDEX
 from training.config import Config, unknown_key
-from training.corpus.schema import Phrase, Sentence
-from training.data import Dataset, Item, Unit, desk_of, load_dataset, unit_from_sentence
+from training.corpus.schema import ARTICLES, Phrase, Sentence
+from training.data import Dataset, Item, Unit, load_dataset, unit_from_sentence
 from training.unlabelled import add_unlabelled
 from training.vary import add_varied
 
@@ -148,15 +148,14 @@ def open_dataset(config: Config, corpora: Path | None) -> Dataset:
     """All that a configuration trains and measures on: the shipped corpora, data of one's own, or both.
 
     Raises:
-        ValueError: see `read_own` and `training.data.load_dataset`; or `config.desks` names a desk that is not there.
+        ValueError: `config.desks` names a desk that is not there; or see `read_own` and `training.data.load_dataset`.
         FileNotFoundError: a file is missing.
     """
-    dataset = load_dataset(corpora, own=read_own(config), only_own=config.only_own)
-    known = sorted({desk_of(article) for article, _ in dataset.articles})
+    known = sorted(path.stem for path in ARTICLES.glob("*.jsonl"))
     for desk in config.desks:
         if desk not in known:
             raise unknown_key("desks", desk, known)
-    dataset = dataclasses.replace(dataset, times=config.desks)
+    dataset = dataclasses.replace(load_dataset(corpora, own=read_own(config), only_own=config.only_own), desks=config.desks)
     if config.sources.unlabelled and corpora is not None:
         dataset = add_unlabelled(dataset, corpora)
     return add_varied(dataset, config) if config.sources.varied else dataset

@@ -15,7 +15,7 @@ from training.corpus.schema import ARTICLES, STANDOFF
 from training.data import Dataset
 from training.distributed import Processes
 from training.sources import file_sum, used_sources
-from training.start import weights_file
+from training.start import trace_start, weights_file
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "onnx", "onnxruntime")
 
@@ -70,10 +70,11 @@ def write_run(folder: Path, config: Config, dataset: Dataset, corpora: Path | No
         remedy = "choose another --run folder, or restore the files to go on"
         raise ValueError(f"{folder} holds a run on other data: {', '.join(changed)} changed since it began; {remedy}")
     start = before.get("start", {}) if before or not config.start else {config.start: file_sum(weights_file(config.start))}
+    models = before.get("before", []) if before else trace_start(config.start)
     values: dict[str, Any] = {
         "config": config.to_dict(), "seed": config.seed, "data": sums,
         "places": {name: str(Path(name).resolve()) for name in config.data},
-        "start": start, "notes": list(dataset.notes), "commit": find_commit(),
+        "start": start, "before": models, "notes": list(dataset.notes), "commit": find_commit(),
         "versions": find_versions(), "processes": processes.world, "device": processes.device().type, "cores": available_cores(),
     }  # fmt: skip
     (folder / RUN).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -91,5 +92,7 @@ def describe_run(run: dict[str, Any]) -> dict[str, str]:
     lines = {"commit": run.get("commit", find_commit()), **run.get("versions", find_versions())}
     if run and (find_commit(), find_versions()) != (run["commit"], run["versions"]):
         lines["exported by"] = " ".join([find_commit(), *(f"{name} {number}" for name, number in find_versions().items())])
+    if models := run.get("before", []):
+        lines["goes back to"] = ", ".join(f"{model['name']} {model['version']}" for model in models)
     sums = {**run.get("start", {}), **run.get("data", {})}
     return lines | {f"SHA-256 of {name}": value for name, value in sums.items()}

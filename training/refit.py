@@ -16,12 +16,11 @@ from typing import Any
 
 from escalation.model import MODEL_FILE, Model, reseal
 from training.calibrate import fit_calibration
-from training.card import write_card
+from training.card import CARD, write_card
 from training.config import read_config
 from training.data import Dataset, load_dataset
 from training.dev import measure_dev
 from training.measure import measurable, measure_articles, read_raw
-from training.screen import CARD
 
 COST = re.compile(r"^## Time and carbon\n.*?(?=^## )", re.MULTILINE | re.DOTALL)  # of the training, which the card alone keeps
 

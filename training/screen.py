@@ -29,7 +29,7 @@ from escalation.model import available_cores, check_integrity, open_tokenizer, p
 from escalation.scorer import load
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
 from training.benchmark_machine import describe_machine
-from training.card import TRAINED, screen_section, screen_table
+from training.card import CARD, TRAINED, screen_section, screen_table
 from training.corpus.duplicates import find_straddling
 from training.corpus.schema import STANDOFF
 from training.data import Dataset, Item, item_text, load_dataset
@@ -42,7 +42,7 @@ BLOCK = 256  # word pieces; larger blocks pass over more, smaller ones are surer
 INVERSE_REGULARISATION = 16.0
 KEEP = 0.98  # of the texts with a signal, in the source that loses most
 FOLDS = 5
-CARD, MARK = "README.md", "<!-- screen -->"
+MARK = "<!-- screen -->"
 REPETITIONS, BBC_TEXTS = 3, 200  # of the timing
 NEEDED = 100  # texts of a source with a signal, and texts out of scope: below, a hundredth is less than one text
 

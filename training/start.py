@@ -92,6 +92,17 @@ def start_model(start: str) -> Path | None:
     return start_model(json.loads(config.read_text(encoding="utf-8")).get("start", "")) if config.is_file() else None
 
 
+def trace_start(start: str) -> list[dict[str, Any]]:
+    """The models that `Config.start` goes back to, the nearest first: `name`, `version` and, where its folder says so, the `data` that each trained on."""
+    folder = start_model(start)
+    if folder is None:
+        return []
+    model = check_integrity(folder)
+    metrics = folder / "metrics.json"
+    figures = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
+    return [{"name": model["name"], "version": model["version"], "data": figures.get("data", {})}, *figures.get("before", [])]
+
+
 def start_calibration(start: str) -> Calibration | None:
     """The calibration of the model that `Config.start` goes back to; None where there is none."""
     folder = start_model(start)

@@ -111,8 +111,8 @@ def vary(item: Item, phrases: Phrases, neighbours: Mapping[str, Sequence[str]], 
 def add_varied(dataset: Dataset, config: Config) -> Dataset:
     """Adds one variant of every text of the train part whose phrases are labelled, none or some; the corpus' articles keep one set of names for it.
 
-    Only sources that train are varied and lend phrases. Variants depend on the seed, the encoder and all that text, so that a teacher has to be asked anew
-    when any of it changes.
+    Only sources and desks that train are varied and lend phrases. Variants depend on the seed, the encoder and all that text, so that a teacher has to be
+    asked anew when any of it changes.
 
     Raises:
         ValueError: there is nothing to vary, or the encoder's vocabulary has no whole words.
@@ -120,7 +120,12 @@ def add_varied(dataset: Dataset, config: Config) -> Dataset:
         OSError: there is no such encoder.
     """
     count = config.sources.varied
-    chosen = [item for item in dataset.of_split("train") if getattr(config.sources, item.source) and getattr(config.weights, item.source)]
+    left_out = {article.id for article, _ in dataset.articles if not dataset.times_shown(article)}
+    chosen = [
+        item
+        for item in dataset.of_split("train")
+        if getattr(config.sources, item.source) and getattr(config.weights, item.source) and not (item.source == "corpus" and item.id in left_out)
+    ]
     labelled = [item for item in chosen if any(unit.spans is not None for unit in item.units)]
     if not labelled:
         raise ValueError(f"sources.varied is {count}, but no text that trains has phrases labelled; label some, or set sources.varied to 0")
