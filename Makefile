@@ -25,8 +25,9 @@ lint: $(VENV)/dev
 
 # Retrains the shipped model from nothing: a teacher, what it says of the training text, the model that learns from both, a teacher of events, and the model's
 # last part, which learns from that too. Each step is a target of its own too, and goes on where it was stopped. CORPORA is a folder with the public corpora
-# (training/README.md), TEACHER the teacher's encoder: a Hugging Face name or a folder.
+# (training/README.md), TEACHER the teacher's encoder: a Hugging Face name or a folder; SETTINGS are given to every training and asking, such as "--set seed=2".
 TEACHER ?= sentence-transformers/all-mpnet-base-v2
+SETTINGS ?=
 CONFIGS := training/configs
 train: $(VENV)/dev
 	$(MAKE) teacher
@@ -41,33 +42,33 @@ teacher lessons student events model fast: export MALLOC_MMAP_THRESHOLD_ = 33554
 teacher lessons student events model fast: export MALLOC_TRIM_THRESHOLD_ = 1073741824
 
 teacher: $(VENV)/dev
-	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA) $(SETTINGS)
 
 # Asked about are both draws of names, the unlabelled articles and the variants, and none of the titles of NGEC and AG that have no phrases; those train by
 # their labels alone.
 ASK := $(BIN)/python -m training.teach runs/teacher
 lessons: $(VENV)/dev
-	$(ASK) $(CONFIGS)/newswire-en-first.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
-	$(ASK) $(CONFIGS)/newswire-en-second.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
-	$(ASK) $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors
+	$(ASK) $(CONFIGS)/newswire-en-first.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors $(SETTINGS)
+	$(ASK) $(CONFIGS)/newswire-en-second.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors $(SETTINGS)
+	$(ASK) $(CONFIGS)/newswire-en.toml --set sources.ngec=0 --set sources.ag=0 --corpora $(CORPORA) --to runs/lessons.safetensors $(SETTINGS)
 
 student: $(VENV)/dev
-	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-first.toml --corpora $(CORPORA)
-	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-second.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-first.toml --corpora $(CORPORA) $(SETTINGS)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-second.toml --corpora $(CORPORA) $(SETTINGS)
 
 # What the teacher of events and the student itself say of one draw of names of some of the text.
 EVENT_TEXTS := --set name_draws=1 --set epochs=1 --set sources.ngec=0 --set sources.ag=0 --set sources.corpus=1000 --set sources.standoff=2500
 events: $(VENV)/dev
-	$(BIN)/python -m training.train $(CONFIGS)/event-teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA)
-	$(BIN)/python -m training.teach runs/event-teacher runs/newswire-en-second $(CONFIGS)/newswire-en.toml --events $(EVENT_TEXTS) --corpora $(CORPORA) --to runs/events.safetensors
+	$(BIN)/python -m training.train $(CONFIGS)/event-teacher.toml --set encoder=$(TEACHER) --corpora $(CORPORA) $(SETTINGS)
+	$(BIN)/python -m training.teach runs/event-teacher runs/newswire-en-second $(CONFIGS)/newswire-en.toml --events $(EVENT_TEXTS) --corpora $(CORPORA) --to runs/events.safetensors $(SETTINGS)
 
 model: $(VENV)/dev
-	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en.toml --corpora $(CORPORA) $(SETTINGS)
 	$(BIN)/python -m training.export runs/newswire-en --corpora $(CORPORA) --to models/newswire-en
 
 # Half the layers, trained on from the student with the same lessons.
 fast: $(VENV)/dev
-	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-fast.toml --corpora $(CORPORA)
+	$(BIN)/python -m training.train $(CONFIGS)/newswire-en-fast.toml --corpora $(CORPORA) $(SETTINGS)
 	$(BIN)/python -m training.export runs/newswire-en-fast --corpora $(CORPORA) --to models/newswire-en-fast
 
 # Evaluates the shipped model on the project's dev and test parts, beside the baselines; rewrites the tables of the README and the model's card.
