@@ -289,7 +289,7 @@ def train_commands(corpora: str, teacher: str) -> list[str]:
     made = subprocess.run(["make", "--dry-run", "train", f"CORPORA={corpora}", f"TEACHER={teacher}"], capture_output=True, text=True, cwd=ROOT, check=True)
     training, results, _ = made.stdout.partition("training.corpus export")
     assert results  # the tables come last
-    return [line for line in training.splitlines() if " -m training." in line]
+    return [line.strip() for line in training.splitlines() if " -m training." in line]
 
 
 def test_the_readme_gives_the_commands_that_make_gives() -> None:
