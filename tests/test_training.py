@@ -282,7 +282,7 @@ def test_settings_on_the_command_line() -> None:
 def test_a_desk_is_shown_as_often_as_asked_each_time_with_other_names() -> None:
     plain = load_dataset(None)
     config = Config(desks={"briefs": 3, "voices": 0})
-    desks = dataclasses.replace(plain, desks=config.desks)
+    desks = open_dataset(config, None)
     items = desks.draw(config.sources, 1, 0, name_draws=2)
     once = plain.draw(config.sources, 1, 0, name_draws=2)
     shown, expected = (Counter(item.id.rpartition("-")[0] for item in found) for found in (items, once))

@@ -458,6 +458,21 @@ def test_a_run_begins_with_the_weights_it_starts_from(run: Path, encoder: Path, 
     assert all(torch.equal(value, trained[name]) for name, value in trainer.network.state_dict().items())
 
 
+def test_a_run_says_what_the_runs_before_it_were_trained_on(run: Path, encoder: Path, tmp_path: Path) -> None:
+    """The parts of the shipped model's training are runs, and a run's folder isn't shipped."""
+    rows = ["--data", str(write_rows(tmp_path / "more.csv")), "--only-own", "--set", f"encoder={encoder}", "--set", "epochs=1"]
+    second, third = tmp_path / "second", tmp_path / "third"
+    assert train_module.main(["training/configs/tiny.toml", *rows, "--run", str(second), "--set", f"start={run}", "--set", "name=second"]) == 0
+    assert train_module.main(["training/configs/tiny.toml", *rows, "--run", str(third), "--set", f"start={second}", "--set", "name=third"]) == 0
+    before = json.loads((third / "run.json").read_text())["before"]
+    assert [(found["name"], found["data"]) for found in before] == [
+        ("second", json.loads((second / "data.json").read_text())),
+        ("tiny", json.loads((run / "data.json").read_text())),
+    ]
+    save_file({}, tmp_path / "alone.safetensors")
+    assert start.trace_start(str(tmp_path / "alone.safetensors")) == []
+
+
 def test_a_model_says_what_it_goes_back_to_when_that_is_overwritten(model: Path, encoder: Path, tmp_path: Path) -> None:
     """It may be exported to the folder that it started from: the card that was there is gone then."""
     folder, options = shutil.copytree(model, tmp_path / "model"), ["--data", str(write_rows(tmp_path / "more.csv")), "--only-own"]

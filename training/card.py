@@ -150,11 +150,11 @@ def data_table(data: Mapping[str, Mapping[str, int]], config: Config | None = No
 
 
 def describe_start(config: Config, before: Sequence[Mapping[str, Any]]) -> str:
-    """Where a run's weights came from: a run, or models, of which the card that says what they were trained on may be gone."""
+    """What a run's weights go back to, models and runs, and what those were trained on: their own folders may be gone."""
     if not config.start:
         return ""
     if not before:
-        return f"Training went on from `{config.start}`; what that was trained on stands in its run.json.\n\n"
+        return f"Training went on from `{config.start}`, which says nothing of what it was trained on.\n\n"
     names = [f"{model['name']} {model['version']}" for model in before]
     parts = [f"Training went on from {', and that from '.join(names)}."]
     parts += [f"{name} was trained on\n\n{data_table(model['data'])}" for name, model in zip(names, before, strict=True) if model["data"]]
@@ -171,7 +171,7 @@ def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "
 
     Args:
         config: of the training run.
-        figures: what metrics.json holds; `data` is what the run was trained on, `before` the models that it went on from, `notes` what a reader should know,
+        figures: what metrics.json holds; `data` is what the run was trained on, `before` what it went on from, `notes` what a reader should know,
             `screen` what its screen lets through.
         size: bytes of the ONNX file.
         cost: section on time and carbon (`training.cost`).

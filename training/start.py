@@ -22,7 +22,7 @@ from torch import Tensor
 from escalation.calibration import Calibration
 from escalation.model import MODEL_FILE, TOKENIZER_FILE, available_cores, check_integrity, find_model, open_session, read_config
 from escalation.screen import Screen, load_screen
-from training.checkpoint import BEST, CHECKPOINT, CONFIG
+from training.checkpoint import BEST, CHECKPOINT, CONFIG, DATA, RUN
 from training.config import Config
 from training.network import EvidenceNetwork, cut_layers, layers_of, pad_head
 from training.smooth import undo_smoothing
@@ -93,14 +93,23 @@ def start_model(start: str) -> Path | None:
 
 
 def trace_start(start: str) -> list[dict[str, Any]]:
-    """The models that `Config.start` goes back to, the nearest first: `name`, `version` and, where its folder says so, the `data` that each trained on."""
-    folder = start_model(start)
-    if folder is None:
+    """What `Config.start` goes back to, models and runs, the nearest first: `name`, `version` and, where its folder says so, the `data` it trained on."""
+    if not start:
         return []
-    model = check_integrity(folder)
-    metrics = folder / "metrics.json"
-    figures = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
-    return [{"name": model["name"], "version": model["version"], "data": figures.get("data", {})}, *figures.get("before", [])]
+    found = find_start(start)
+    if found.kind == "model":
+        names, figures = check_integrity(found.path), read_json(found.path / "metrics.json")
+        data, before = figures.get("data", {}), figures.get("before", [])
+    else:
+        folder = found.path.parent
+        names, data, before = read_json(folder / CONFIG), read_json(folder / DATA), read_json(folder / RUN).get("before", [])
+    return [{"name": names["name"], "version": names["version"], "data": data}, *before] if names else []
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file holds; nothing where there is none."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def start_calibration(start: str) -> Calibration | None:
