@@ -209,6 +209,7 @@ SHORT = (
     "plans-and-threats", "quiet-steps", "plain-verbs", "front-pages", "not-so", "other-pages", "short-leads",
     "acts-as-topics", "capital-letters", "changed-plans", "kept-in-bounds", "neither-nor", "show-of-strength", "wars-elsewhere", "what-may-come",
     "crisis-day", "crisis-backdrop", "crisis-reaction", "crisis-headlines",
+    "wire-motives", "wire-diary", "wire-amid", "wire-posture", "wire-tickers", "wire-ruled-out", "wire-hints", "wire-other-news",
 )  # fmt: skip
 
 

