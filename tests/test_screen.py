@@ -335,11 +335,15 @@ def test_the_shipped_screen_lets_the_corpus_through() -> None:
 
 def test_speed_is_measured_on_texts_that_do_not_train(folder: Path, encoder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = dataset.of_split("train")[0].id
-    rows = [{"id": name, "title": "Truce", "text": "The army attacked the border."} for name in (trained, "new-1", "new-2")]
-    monkeypatch.setattr("training.screen.read_source", lambda source, corpora: rows)
+    rows = {
+        "ag": [{"id": name, "title": "Truce", "text": "The army attacked the border."} for name in (trained, "new-1", "new-2")],
+        "bbc-train": [{"id": str(number), "text": "The army attacked the border."} for number in range(4)],
+    }
+    monkeypatch.setattr("training.screen.read_source", lambda source, corpora: rows[source])
+    monkeypatch.setattr("training.screen.BBC_TEXTS", 3)
     figures = measure_speed(folder, dataset, Path("corpora"), str(encoder))
     assert list(figures) == ["AG's news, all four topics (2)", "the BBC's articles, all topics (3)"]
-    assert all(list(rates) == ["without", "with", "pipeline"] and min(rates.values()) > 0 for rates in figures.values())
+    assert all(list(rates) == ["without", "with", "pipeline-1", "pipeline-32"] for rates in figures.values())
 
 
 def test_the_figures_go_into_documents(tmp_path: Path) -> None:
@@ -352,9 +356,12 @@ def test_the_figures_go_into_documents(tmp_path: Path) -> None:
     text = card.read_text()
     assert text.count("## The screen") == text.count("| dev | 1,000 | 99.0% [98.2%, 99.5%] | 50 | 20.0% [11.2%, 33.0%] |") == 1
     assert "| News | 10.0 | 30.0 | 3.0 |\n" in text
-    figures["texts a second"]["News"]["pipeline"] = 4.0
-    tell(figures, card)
-    assert "| News | 10.0 | 30.0 | 3.0 | 4.0 | 7.5 |\n" in card.read_text()
+    figures["texts a second"]["News"] |= {"pipeline-1": 5.0, "pipeline-32": 4.0}
+    tell(figures | {"encoder": "minilm"}, card)
+    text = card.read_text()
+    header = "| texts | without a screen | with it | times as fast | pipeline, batches of 1 | with the screen, times as fast | pipeline, batches of 32 |"
+    assert f"{header} with the screen, times as fast |\n|---|---|---|---|---|---|---|---|\n| News | 10.0 | 30.0 | 3.0 | 5.0 | 6.0 | 4.0 | 7.5 |\n" in text
+    assert "(encoder minilm)" in text
     card.write_text("# other\n")
     with pytest.raises(ValueError, match="has neither the mark"):
         tell(figures, card)

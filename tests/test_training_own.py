@@ -469,8 +469,20 @@ def test_a_run_says_what_the_runs_before_it_were_trained_on(run: Path, encoder: 
         ("second", json.loads((second / "data.json").read_text())),
         ("tiny", json.loads((run / "data.json").read_text())),
     ]
-    save_file({}, tmp_path / "alone.safetensors")
-    assert start.trace_start(str(tmp_path / "alone.safetensors")) == []
+    record = json.loads((third / "run.json").read_text())
+    del record["before"]
+    (third / "run.json").write_text(json.dumps(record))
+    assert [(found["name"], found["version"]) for found in start.trace_start(str(third))][1:] == [(str(second), start.NOT_KEPT)]
+
+
+def test_weights_alone_say_nothing_of_what_they_go_back_to(run: Path, tmp_path: Path) -> None:
+    """Of another maker's folder, and of a mixture that was written into a run's, the folder's own record says nothing."""
+    save_file({}, run / "soup.safetensors")
+    save_file({}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
+    for path in (run / "soup.safetensors", tmp_path / "model.safetensors"):
+        assert start.trace_start(str(path)) == []
+    (run / "soup.safetensors").unlink()
 
 
 def test_a_model_says_what_it_goes_back_to_when_that_is_overwritten(model: Path, encoder: Path, tmp_path: Path) -> None:

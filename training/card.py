@@ -85,6 +85,7 @@ codebook says, not what happened afterwards.
 """
 
 
+PIPELINES = {"pipeline-1": "pipeline, batches of 1", "pipeline-32": "pipeline, batches of 32"}  # of transformers
 SCREEN_SECTION = """## The screen
 
 Off unless it is asked for (`load(name, screen=True)`, `--screen`): linear, on word pieces; passes over texts whose words show no political or armed actor.
@@ -97,7 +98,12 @@ Off unless it is asked for (`load(name, screen=True)`, `--screen`): linear, on w
 
 
 def screen_table(figures: dict[str, Any]) -> str:
-    """Markdown table of what a screen lets through, as `training.screen` measures it, with 95 % intervals (Wilson), and its speed where that was measured."""
+    """Markdown table of what a screen lets through, as `training.screen` measures it, with 95 % intervals (Wilson), and its speed where that was measured.
+
+    Args:
+        figures: `dev`, `test` and `other` by kind of text, each `texts` and `read`; `texts a second` by texts, with `machine` and, where a rival was measured,
+            `encoder`.
+    """
 
     def cells(part: dict[str, dict[str, int]], title: str) -> str:
         if title not in part:
@@ -113,17 +119,19 @@ def screen_table(figures: dict[str, Any]) -> str:
     if other := figures.get("other"):
         lines.append(f"| the BBC's train articles, with conflict and without | {cells(other, 'conflict')} | {cells(other, 'no conflict')} |")
     if speed := figures.get("texts a second"):
-        rival = all("pipeline" in rates for rates in speed.values())  # older figures have none
+        rivals = [name for name in PIPELINES if all(name in rates for rates in speed.values())]  # older figures have none
         lines += [
             "",
             f"Texts a second, {figures['machine']}, median of three:",
             "",
-            f"| texts | without a screen | with it | times as fast |{' pipeline of transformers, batches of 32 | with the screen, times as fast |' * rival}",
-            f"|---|---|---|---|{'---|---|' * rival}",
+            f"| texts | without a screen | with it | times as fast |{''.join(f' {PIPELINES[name]} | with the screen, times as fast |' for name in rivals)}",
+            f"|---|---|---|---|{'---|---|' * len(rivals)}",
         ]
         for name, rates in speed.items():
-            beside = f" {rates['pipeline']:.1f} | {rates['with'] / rates['pipeline']:.1f} |" if rival else ""
+            beside = "".join(f" {rates[rival]:.1f} | {rates['with'] / rates[rival]:.1f} |" for rival in rivals)
             lines.append(f"| {name} | {rates['without']:.1f} | {rates['with']:.1f} | {rates['with'] / rates['without']:.1f} |{beside}")
+        if rivals:
+            lines += ["", f"The pipeline of transformers (encoder {figures['encoder']}) gives a text one label and reads its first 512 tokens."]
     return "\n".join(lines)
 
 
@@ -181,6 +189,7 @@ def write_card(config: Config, figures: dict[str, Any], size: int, cost: str = "
     """
     used = {source for source, counts in figures["data"].items() if counts.get("train texts", 0)}
     before = figures.get("before", ())
+    earlier = {source for found in before for source, counts in found["data"].items() if counts.get("train texts")}
     desks = ", ".join(f"{desk} {times}" for desk, times in config.desks.items())
     shown = f"An epoch showed articles of these desks of the corpus other than once: {desks} times.\n\n" if desks else ""
     notes = "".join(f"\n**Note:** {note}.\n" for note in figures.get("notes", ()))
@@ -210,6 +219,6 @@ All figures are of the file that is shipped.
 
 {data_table(figures["data"], config)}
 
-{shown}{describe_start(config, before)}{describe_data(config, used | {source for model in before for source in model["data"]})}
+{shown}{describe_start(config, before)}{describe_data(config, used | earlier)}
 
 {cost}{LIMITS.format(max_tokens=config.max_tokens)}"""

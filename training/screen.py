@@ -29,8 +29,9 @@ from tokenizers import Tokenizer
 from escalation.model import available_cores, check_integrity, open_tokenizer, piece_ids, reseal
 from escalation.scorer import load
 from escalation.screen import SCREEN_FILE, Screen, ScreenSettings, cut, features
+from training.benchmark_figures import interleave
 from training.benchmark_machine import describe_machine
-from training.benchmark_rivals import ENCODER, prepare, read_with_pipeline
+from training.benchmark_rivals import ENCODER, REMEDY, missing_packages, prepare, read_with_pipeline
 from training.card import CARD, TRAINED, screen_section, screen_table
 from training.corpus.duplicates import find_straddling
 from training.corpus.schema import STANDOFF
@@ -45,7 +46,7 @@ INVERSE_REGULARISATION = 16.0
 KEEP = 0.98  # of the texts with a signal, in the source that loses most
 FOLDS = 5
 MARK = "<!-- screen -->"
-REPETITIONS, BBC_TEXTS, PIPELINE_BATCH = 3, 200, 32  # of the timing
+REPETITIONS, BBC_TEXTS = 3, 200  # of the timing
 NEEDED = 100  # texts of a source with a signal, and texts out of scope: below, a hundredth is less than one text
 
 
@@ -150,13 +151,18 @@ def measure_speed(folder: Path, dataset: Dataset, corpora: Path, encoder: str = 
 
     Args:
         folder: of a model with a screen.
-        dataset: what trains.
+        dataset: its train part is left out of AG's rows.
         corpora: folder with the public corpora.
         encoder: of the pipeline, as `training.network.resolve_encoder` takes it.
 
     Returns:
-        By texts, the rates of the model `without` its screen and `with` it, and of the `pipeline` of transformers in batches of 32 (a label for a text's first
-        512 tokens).
+        By texts, texts a second: of the model `without` its screen and `with` it, and of the `pipeline-1` and `pipeline-32` of transformers in batches of so
+        many (one label for a text's first 512 tokens). All share this process, and each repetition begins with another.
+
+    Raises:
+        ModuleNotFoundError: transformers isn't installed.
+        ValueError: the model has no screen.
+        FileNotFoundError: no such encoder, or no such corpora.
     """
     training = {item.id for item in dataset.of_split("train")}
     ag = [f"{row['title']}. {row['text']}" for row in read_source("ag", corpora) if row["id"] not in training]
@@ -167,16 +173,16 @@ def measure_speed(folder: Path, dataset: Dataset, corpora: Path, encoder: str = 
         readers: dict[str, Callable[[list[str]], object]] = {
             "without": load(folder).score_many,
             "with": load(folder, screen=True).score_many,
-            "pipeline": read_with_pipeline(Path(rival), available_cores(), PIPELINE_BATCH),
+            "pipeline-1": read_with_pipeline(Path(rival), available_cores(), 1),
+            "pipeline-32": read_with_pipeline(Path(rival), available_cores(), 32),
         }
         for name, texts in (("AG's news, all four topics", ag), ("the BBC's articles, all topics", bbc)):
-            rates: dict[str, list[float]] = defaultdict(list)
-            for _ in range(REPETITIONS):
-                for title, read in readers.items():
-                    read(texts[:8])  # warm
-                    start = time.perf_counter()
-                    read(texts)
-                    rates[title].append(len(texts) / (time.perf_counter() - start))
+            rates: dict[str, list[float]] = {title: [] for title in readers}
+            for title in interleave(list(readers), REPETITIONS):
+                readers[title](texts[:8])  # warm
+                start = time.perf_counter()
+                readers[title](texts)
+                rates[title].append(len(texts) / (time.perf_counter() - start))
             figures[f"{name} ({len(texts):,})"] = {title: median(values) for title, values in rates.items()}
     return figures
 
@@ -222,8 +228,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--documents", type=Path, nargs="*", default=[], help="Markdown files that get the table, beside the model's card")
     parser.add_argument("--to", type=Path, help="JSON file that keeps the figures")
     parser.add_argument("--version", help="of the model with this screen (default: as it was)")
+    parser.add_argument("--encoder", default=ENCODER, help=f"of the pipeline measured beside it: python:PACKAGE, a name or a folder (default: {ENCODER})")
     args = parser.parse_args(argv)
     try:
+        if missing := missing_packages("pipeline-32"):
+            raise ValueError(f"{', '.join(missing)} {REMEDY}")
         check_integrity(args.model)
         dataset = load_dataset(args.corpora)
         tokenizer = open_tokenizer(args.model)
@@ -233,7 +242,8 @@ def main(argv: list[str] | None = None) -> int:
         figures: dict[str, Any] = {split: measure_screen(screen, tokenizer, dataset.of_split(split)) for split in ("dev", "test")}
         figures["other"] = measure_bbc(screen, tokenizer, args.corpora)
         put_screen(screen, args.model, args.version)
-        figures["texts a second"] = measure_speed(args.model, dataset, args.corpora)
+        figures["texts a second"] = measure_speed(args.model, dataset, args.corpora, args.encoder)
+        figures["encoder"] = Path(args.encoder).name
         figures["machine"] = f"{describe_machine()['cpu']}, {available_cores()} threads"
         for document in [*([args.model / CARD] if (args.model / CARD).is_file() else []), *args.documents]:
             tell(figures, document)

@@ -31,6 +31,7 @@ from training.smooth import undo_smoothing
 # too; with any two matrices of equal shape exchanged 0.19 and more.
 INT8_NOISE = 0.1
 FP32_NOISE = 1e-3
+NOT_KEPT = "(version not kept)"
 QUANTIZED = "_quantized"
 REACH = 8  # nodes between a matrix and the bias that is added behind it, at most: product, cast, two scales
 TEXTS = (
@@ -93,21 +94,36 @@ def start_model(start: str) -> Path | None:
 
 
 def trace_start(start: str) -> list[dict[str, Any]]:
-    """What `Config.start` goes back to, models and runs, the nearest first: `name`, `version` and, where its folder says so, the `data` it trained on."""
+    """What `Config.start` goes back to, models and runs.
+
+    Returns:
+        The nearest first: `name`, `version` and, where its folder says so, the `data` that it drew on, by source. Nothing for no start and for a file of
+        weights alone, whose folder may be another's. What a run began with that kept no record of it is there by name, its version `NOT_KEPT`.
+
+    Raises:
+        FileNotFoundError: there is no such start.
+        ValueError: a model's folder is damaged, or a record is no JSON.
+    """
     if not start:
         return []
     found = find_start(start)
     if found.kind == "model":
-        names, figures = check_integrity(found.path), read_json(found.path / "metrics.json")
-        data, before = figures.get("data", {}), figures.get("before", [])
-    else:
-        folder = found.path.parent
-        names, data, before = read_json(folder / CONFIG), read_json(folder / DATA), read_json(folder / RUN).get("before", [])
-    return [{"name": names["name"], "version": names["version"], "data": data}, *before] if names else []
+        model, figures = check_integrity(found.path), read_json(found.path / "metrics.json")
+        return [{"name": model["name"], "version": model["version"], "data": figures.get("data", {})}, *figures.get("before", [])]
+    config, run = (read_json(found.path.parent / name) for name in (CONFIG, RUN))
+    if found.path.name != BEST or not {"name", "version", "sources"} <= config.keys():
+        return []
+    data = {source: counts for source, counts in read_json(found.path.parent / DATA).items() if config["sources"].get(source)}
+    earlier = [{"name": config["start"], "version": NOT_KEPT, "data": {}}] if config.get("start") else []
+    return [{"name": config["name"], "version": config["version"], "data": data}, *run.get("before", earlier)]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a file holds; nothing where there is none."""
+    """What a file holds; nothing where there is none.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
