@@ -469,6 +469,11 @@ def test_a_run_says_what_the_runs_before_it_were_trained_on(run: Path, encoder: 
         ("second", json.loads((second / "data.json").read_text())),
         ("tiny", json.loads((run / "data.json").read_text())),
     ]
+    assert "own" in start.trace_start(str(third))[0]["data"]
+    config = json.loads((third / "config.json").read_text())
+    config["sources"]["own"] = 0  # there, and not drawn on
+    (third / "config.json").write_text(json.dumps(config))
+    assert "own" not in start.trace_start(str(third))[0]["data"]
     record = json.loads((third / "run.json").read_text())
     del record["before"]
     (third / "run.json").write_text(json.dumps(record))
