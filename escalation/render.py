@@ -27,8 +27,8 @@ CSS = (
 
 
 def is_counted(highlight: Highlight) -> bool:
-    """Whether the phrase moves the score; what is historical, figurative or out of scope is seen and not counted."""
-    return highlight.status not in ("historical", "figurative") and highlight.score != 0
+    """Whether the phrase moves the score; what is historical, figurative or out of scope is seen and has no share of it."""
+    return highlight.score != 0
 
 
 def is_escalation(highlight: Highlight) -> bool:

@@ -37,6 +37,7 @@ LEXICON = {
     "goal": ("attack", "figurative"),
 }
 PLAIN = [*"abcdefghijklmnopqrstuvwxyz0123456789.,!?\"'-", "the", "army", "and", "striker", "football", "border", "minister", "said", "it", "##ed", "##s"]
+DIRECTED = {"asserted": 6.0, "hypothetical": 0.0, "historical": -3.0}  # logits of the direction: the past has a little, so that counting it would show
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LEXICON, *PLAIN]
 
 
@@ -54,8 +55,8 @@ def word_logits(word: str) -> np.ndarray:
     if signal in EVENTS:
         logits[EVENT_LOGITS.start + EVENTS.index(signal)] = 8.0
     logits[SEVERITY_LOGIT] = (BY_NAME[signal].severity - 5.0) / 2
-    if status in ("asserted", "hypothetical"):
-        logits[DIRECTION_LOGITS.start + (BY_NAME[signal].direction != ESCALATION)] = 6.0 if status == "asserted" else 0.0
+    if status in DIRECTED:
+        logits[DIRECTION_LOGITS.start + (BY_NAME[signal].direction != ESCALATION)] = DIRECTED[status]
     return logits
 
 
