@@ -89,8 +89,7 @@ def start_model(start: str) -> Path | None:
     found = find_start(start)
     if found.kind == "model":
         return found.path
-    config = found.path.parent / CONFIG
-    return start_model(json.loads(config.read_text(encoding="utf-8")).get("start", "")) if config.is_file() else None
+    return start_model(read_json(found.path.parent / CONFIG).get("start", ""))
 
 
 def trace_start(start: str) -> list[dict[str, Any]]:
