@@ -18,6 +18,7 @@ from escalation import Coverage, Highlight, Score, Scorer, SentenceScore, load
 from escalation.calibration import Calibration
 from escalation.evidence import SentenceFigures, TokenFigures, score_sentences
 from escalation.interpreting import cut_blocks, interpret
+from escalation.model import Tokens
 from escalation.reading import join
 from escalation.signals import SIGNAL_NAMES
 from escalation.text import split_sentences
@@ -286,3 +287,14 @@ def test_what_is_a_word_is_told_sentence_by_sentence(tiny: Scorer) -> None:
     assert (rest.sentences, rest.bounds.tolist(), rest.is_word.tolist()) == (("b .", "it"), [0, 2, 3], [True, False, True])
     np.testing.assert_array_equal(rest.logits, whole.logits[2:])
     assert whole.part(1, 1).is_word.tolist() == []
+
+
+def test_an_apostrophe_within_a_word_parts_nothing(tiny: Scorer) -> None:
+    for apostrophe in "'’":
+        sentence = f"Iran{apostrophe}s envoys{apostrophe} 'don{apostrophe}t'"
+        tokens = tiny.read([(sentence, [(0, len(sentence))])])[0].tokens[0]
+        assert words_of(tokens, sentence) == [f"Iran{apostrophe}s", "envoys", apostrophe, "'", f"don{apostrophe}t", "'"]
+
+
+def words_of(tokens: Tokens, sentence: str) -> list[str]:
+    return [sentence[tokens.offsets[tokens.words == word][0, 0] : tokens.offsets[tokens.words == word][-1, 1]] for word in np.unique(tokens.words)]
