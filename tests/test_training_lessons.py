@@ -15,11 +15,12 @@ from conftest import ROOT
 from safetensors.numpy import save
 from tiny_training import make_dataset, settings, train
 
-from escalation.evidence import EVENT_LOGITS, SIGNAL_LOGITS
+from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, SIGNAL_LOGITS
 from escalation.reading import read
 from escalation.signals import SIGNAL_INDEX
 from training import teach
 from training import train as train_module
+from training.batches import collate, contradicts, make_examples
 from training.config import Config, check_options, override, read_config, to_toml
 from training.data import Dataset, Item, Unit
 from training.export import load_network
@@ -330,3 +331,41 @@ def test_each_step_of_make_train_finds_what_the_one_before_leaves() -> None:
         assert 0 < wanted.name_draws <= student.name_draws
         same = [(found.sources.unlabelled, found.sources.varied, found.desks) for found in (wanted, student)]
         assert same[0] == same[1]
+
+
+def evidence(tokens: int, escalation: float, de_escalation: float) -> Any:
+    """A teacher that sees one phrase on all tokens, with such logits for the two directions."""
+    said = np.zeros((tokens, TAUGHT), np.float32)
+    said[:, SIGNAL_LOGITS.start + 1] = 8.0
+    said[:, DIRECTION_LOGITS] = (escalation, de_escalation)
+    return said
+
+
+def test_a_teacher_contradicts_a_label_by_its_direction_alone() -> None:
+    said = evidence(4, 5.0, -5.0)
+    assert not contradicts(said, Unit("x", (), 1, 0))
+    assert all(contradicts(said, Unit("x", (), *label)) for label in ((0, 0), (0, 1), (1, 1)))
+    assert not contradicts(said, Unit("x"))  # no label, nothing to contradict
+    assert not contradicts(np.full_like(said, np.nan), Unit("x", (), 0, 0))
+    silent = evidence(4, 5.0, -5.0)
+    silent[:, SIGNAL_LOGITS.start] = 20.0  # no phrase: the direction means nothing
+    assert not contradicts(silent, Unit("x", (), 0, 0))
+
+
+def test_only_agreeing_lessons_are_heard_where_it_is_asked(encoder: Path) -> None:
+    tokenizer, special = load_tokenizer(str(encoder))
+    right, wrong, open_ = Unit("the army shelled it", (), 1, 0), Unit("the army said it", (), 0, 0), Unit("the minister said it")
+    items = [Item("x", "corpus", "train", (right, wrong, open_))]
+    examples = make_examples(items, tokenizer, budget=30, single_share=0.0, seed="0")
+    lengths = [len(tokens.ids) for tokens in examples[0].tokens]
+    lessons = Lessons({name_of(unit.text): evidence(n, 5.0, -5.0).astype(np.float16) for unit, n in zip((right, wrong, open_), lengths, strict=True)})
+    heard = {agreeing: ~collate(examples, **special, lessons=lessons, agreeing=agreeing).taught[:, 0].isnan() for agreeing in (False, True)}
+    assert heard[False].all()
+    sentence = collate(examples, **special).sentence
+    assert [bool(heard[True][sentence == number].all()) for number in range(3)] == [True, False, True]
+    assert not heard[True][sentence == 1].any()
+
+
+def test_agreeing_lessons_need_lessons(encoder: Path) -> None:
+    with pytest.raises(ValueError, match="agreeing_lessons"):
+        check_options(settings(encoder, agreeing_lessons=True), None)

@@ -22,7 +22,6 @@ from training.export import sample_windows
 from training.lessons import TAUGHT, name_of, save_lessons
 from training.network import load_tokenizer
 from training.own import open_dataset
-from training.provenance import data_sums
 
 LONG = "the minister said on the radio that prices rose again and the army was on the border ."
 OWN = "It was said in the village that the border would be shut on Friday and that no envoy had come."
@@ -36,6 +35,8 @@ def rows(name: str, corpora: Path) -> list[dict[str, Any]]:
             {"id": "train-0", "text": LONG},
             {"id": "train-1", "text": "prices rose a little on the border of the village today"},
             {"id": "train-2", "text": OWN},
+            {"id": "train-3", "text": "the mayor opened a school in the hills and nobody spoke of anything else all week"},
+            {"id": "train-4", "text": "the mayor opened a school in the hills and nobody spoke of anything else for days"},
         ],
     }[name]
 
@@ -48,10 +49,11 @@ def items(own: str = "train") -> tuple[Item, ...]:
 
 @pytest.fixture
 def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of the BBC's dev part row 0 has a label, on some of its words."""
+    """Of the BBC's dev part row 0 has a label, on some of its words, of its train part row 3."""
     monkeypatch.setattr(unlabelled, "read_source", rows)
     label = {"corpus": "bbc", "row": "bbc-0", "field": "text", "start": 0, "end": 10, "escalation": 0, "de_escalation": 0, "severity": 0, "in_scope": True}
-    (tmp_path / "bbc.jsonl").write_text(json.dumps(label | {"phrases": []}) + "\n")
+    of_train = {"corpus": "bbc-train", "row": "train-3"}
+    (tmp_path / "bbc.jsonl").write_text("".join(json.dumps(label | row | {"phrases": []}) + "\n" for row in ({}, of_train)))
     return tmp_path
 
 
@@ -62,7 +64,9 @@ def added(corpora: Path) -> Dataset:
 
 def test_text_that_measures_is_left_out(added: Dataset) -> None:
     found = {item.id: item for item in added.items if item.source == "unlabelled"}
-    assert set(found) == {f"unlabelled/{name}" for name in ("ngec-0", "ngec-1", "train-1", "train-2")}  # train-0 repeats a labelled article
+    assert set(found) == {
+        f"unlabelled/{name}" for name in ("ngec-0", "ngec-1", "train-1", "train-2")
+    }  # train-0 and train-4 repeat labelled articles, train-3 is one
     assert [unit.text for unit in found["unlabelled/ngec-0"].units] == ["Title 0.", "Army shelled village 0.", "It said no."]
     assert all(unit == Unit(unit.text) for item in found.values() for unit in item.units)
 
@@ -80,9 +84,6 @@ def test_only_a_run_that_asks_for_it_reads_it(encoder: Path, monkeypatch: pytest
     assert open_dataset(config, ROOT).items == ()
     asked = override(config, ["sources.unlabelled=5"])
     assert open_dataset(asked, ROOT).items
-    monkeypatch.setattr("training.provenance.file_sum", lambda path: path.name)
-    assert "bbc_news_train.jsonl" not in data_sums(config, ROOT)
-    assert "bbc_news_train.jsonl" in data_sums(asked, ROOT)
 
 
 def test_int8_is_prepared_on_labelled_sentences_alone(encoder: Path, added: Dataset) -> None:
@@ -150,7 +151,6 @@ def test_what_text_without_labels_needs_is_said(missing: dict[str, Any], message
 
 def test_the_card_says_what_it_is() -> None:
     plain, more = (describe_data(Config(), {"corpus", "ngec", *extra}) for extra in ((), ("unlabelled",)))
-    assert "no labels, for the teacher to label" not in plain
-    assert "text without labels" not in plain
-    assert "`unlabelled` are sentences of other NGEC and BBC articles" in more
-    assert "text without labels" in more
+    words = "`unlabelled` are sentences of other NGEC and BBC articles"
+    assert words not in plain
+    assert words in more

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from escalation.calibration import sigmoid
+from escalation.evidence import DIRECTION_LOGITS, SIGNAL_LOGITS, pool
 from escalation.model import Tokens, encode
 from escalation.signals import SIGNALS
 from escalation.text import pack
@@ -144,11 +146,22 @@ def recall(lessons: Lessons | None, text: str, rows: int, columns: int) -> NDArr
     return found if found is not None and len(found) == rows else np.full((rows, columns), np.nan, np.float32)
 
 
+def contradicts(said: NDArray[np.float32], unit: Unit) -> bool:
+    """Whether a teacher's evidence, `(n_tokens, TAUGHT)`, pooled as `escalation.evidence` pools it, names another direction than the sentence's label."""
+    if unit.escalation is None or unit.de_escalation is None or not len(said) or np.isnan(said[0, 0]):
+        return False
+    signal = np.exp(said[:, SIGNAL_LOGITS] - said[:, SIGNAL_LOGITS].max(axis=1, keepdims=True))
+    in_phrase = 1.0 - signal[:, :1] / signal.sum(axis=1, keepdims=True)
+    pooled = pool(in_phrase * sigmoid(said[:, DIRECTION_LOGITS].astype(np.float64)), np.array([0, len(said)]))[0]
+    return bool(((pooled > 0.5) != (unit.escalation, unit.de_escalation)).any())
+
+
 def collate(
-    examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int,
-    lessons: Lessons | None = None, event_lessons: Lessons | None = None, weights: Weights | None = None,
+    examples: Sequence[Example], *, cls_id: int, sep_id: int, pad_id: int, lessons: Lessons | None = None, event_lessons: Lessons | None = None,
+    agreeing: bool = False, weights: Weights | None = None,
 ) -> Batch:  # fmt: skip
-    """Puts examples into one batch; the lessons are teachers' logits (`training/teach.py`), `weights` the factors of the labels."""
+    """Puts examples into one batch; the lessons are teachers' logits (`training/teach.py`), with `agreeing` only where they do not contradict the label;
+    `weights` are the factors of the labels."""
     width = max(example.width for example in examples)
     n_windows = sum(len(example.windows) for example in examples)
     ids = np.full((n_windows, width), pad_id, np.int64)
@@ -157,11 +170,14 @@ def collate(
     row = n_sentences = 0
     for example in examples:
         labels = [label_tokens(unit, tokens) for unit, tokens in zip(example.units, example.tokens, strict=True)]
+        said = [recall(lessons, unit.text, len(tokens.ids), TAUGHT) for unit, tokens in zip(example.units, example.tokens, strict=True)]
+        if agreeing:
+            said = [np.full_like(heard, np.nan) if contradicts(heard, unit) else heard for heard, unit in zip(said, example.units, strict=True)]
         for window, column, number, first, length in example.kept:
             index.append((row + window) * width + column + np.arange(length))
             sentence.append(np.full(length, n_sentences + number))
             token_labels.append([values[first : first + length] for values in labels[number]])
-            taught.append(recall(lessons, example.units[number].text, len(example.tokens[number].ids), TAUGHT)[first : first + length])
+            taught.append(said[number][first : first + length])
         for window_ids in example.windows:
             full = [cls_id, *window_ids, sep_id]
             ids[row, : len(full)], mask[row, : len(full)] = full, 1

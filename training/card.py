@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from training.config import Config
 from training.corpus.schema import STANDOFF
 from training.corpus.standoff import read_units
-from training.sources import used_sources
+from training.sources import SOURCES
 
 CARD = "README.md"  # its file in a model folder
 
@@ -139,7 +139,7 @@ def describe_data(config: Config, used: set[str]) -> str:
     """What the sources that a model trained on are, in this run or before, and their licences."""
     parts = [text for source, text in (("corpus", CORPUS_TEXT), ("varied", VARIED)) if source in used]
     if used & set(PUBLIC):
-        licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in used_sources(unlabelled="unlabelled" in used))
+        licences = "\n".join(f"| {s.upstream} | {s.licence} | {s.note} |" for s in SOURCES.values())
         generated = [label for label in read_units(STANDOFF) if label.corpus == "ngec"]
         twice = sum(label.second for label in generated)
         counts = {"ngec": len({label.row for label in generated}), "share": twice / (len(generated) - twice)}

@@ -85,6 +85,7 @@ class Config:
         labels: values of the column `label` to the codebook's, such as `{"1": "escalation"}`.
         lessons: what a larger model said of the training text (`training/lessons.py`), to learn from too; empty without.
         event_lessons: the same of the event that each sentence tells.
+        agreeing_lessons: whether `lessons` are left out where their pooled direction contradicts the sentence's label.
         max_tokens: of a window, the two special ones included.
         epochs: passes over the sources.
         patience: epochs without a better dev figure `steer` after which the run ends; 0 never ends it early.
@@ -119,6 +120,7 @@ class Config:
     only_own: bool = False
     lessons: str = ""
     event_lessons: str = ""
+    agreeing_lessons: bool = False
     max_tokens: int = 128
     epochs: int = 6
     patience: int = 0
@@ -308,6 +310,8 @@ def check_options(config: Config, corpora: Path | None) -> None:
     check_unlabelled(config, corpora)
     if config.event_lessons and not config.losses.event_teacher:
         raise ValueError("event_lessons is given, but losses.event_teacher is 0, so they would teach nothing; raise it, or drop event_lessons")
+    if config.agreeing_lessons and not config.lessons:
+        raise ValueError("agreeing_lessons says which lessons are heard, but lessons is ''; name a file of them, or drop agreeing_lessons")
     if config.desks and config.only_own:
         raise ValueError("desks says how often the project's articles are shown, but only_own leaves them out; drop one of the two")
     for name, value in (("sources.corpus", config.sources.corpus), ("weights.corpus", config.weights.corpus)):

@@ -220,9 +220,10 @@ def public_units(
             continue
         lead = row["text"].split("\n")[0][:400].rsplit(" ", 1)[0]
         rows.append(("ngec", row["id"], f"ngec/{row['template']}", (Unit(f"{row['title']}. {lead}", event=event),), None))
-    for row in read_source("bbc", corpora):
-        if units := labelled("bbc", row):
-            rows.append(("standoff", row["id"], f"standoff/{row['id']}", units, None))
+    for name in ("bbc", "bbc-train"):
+        for row in read_source(name, corpora):
+            if units := labelled(name, row):
+                rows.append(("standoff", row["id"], f"standoff/{row['id']}", units, None))
     for row in read_source("ag", corpora):
         units = labelled("ag", row)
         if units:

@@ -14,7 +14,7 @@ from training.config import Config
 from training.corpus.schema import ARTICLES, STANDOFF
 from training.data import Dataset
 from training.distributed import Processes
-from training.sources import file_sum, used_sources
+from training.sources import SOURCES, file_sum
 from training.start import trace_start, weights_file
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "onnx", "onnxruntime")
@@ -51,7 +51,7 @@ def data_sums(config: Config, corpora: Path | None) -> dict[str, str]:
         {} if config.only_own else {f"{folder.name}/{path.name}": file_sum(path) for folder in (ARTICLES, STANDOFF) for path in sorted(folder.glob("*.jsonl"))}
     )
     if corpora is not None:
-        sums |= {source.file: file_sum(corpora / source.file) for source in used_sources(unlabelled=bool(config.sources.unlabelled))}
+        sums |= {source.file: file_sum(corpora / source.file) for source in SOURCES.values()}
     for lessons in (config.lessons, config.event_lessons):
         if lessons:
             sums[lessons] = file_sum(Path(lessons))

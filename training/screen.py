@@ -132,10 +132,11 @@ def measure_screen(screen: Screen, tokenizer: Tokenizer, items: Sequence[Item]) 
 
 
 def measure_bbc(screen: Screen, tokenizer: Tokenizer, corpora: Path) -> dict[str, dict[str, int]]:
-    """What it lets through of the BBC's train articles, with conflict and without, by upstream's label. No part of them trains or sets a screen; what nearly
-    repeats an article with labels of ours is left out."""
-    labelled = [(str(number), "labelled", text) for number, text in enumerate(labelled_articles(corpora, STANDOFF))]
-    rows = read_source("bbc-train", corpora)
+    """What it lets through of the BBC's train articles without labels of ours, with conflict and without, by upstream's label. No part of them trains or sets
+    a screen; what nearly repeats an article with labels is left out."""
+    with_labels = labelled_articles(corpora, STANDOFF)
+    labelled = [(f"labelled/{name}", "labelled", text) for name, text in with_labels.items()]
+    rows = [row for row in read_source("bbc-train", corpora) if row["id"] not in with_labels]
     near = {name for pair in find_straddling([*labelled, *((row["id"], "measures", row["text"]) for row in rows)]) for name in (pair[0], pair[2])}
     rows = [row for row in rows if row["id"] not in near]
     passed = [screen.passes(ids) for ids in piece_ids(tokenizer, [row["text"] for row in rows])]

@@ -23,7 +23,6 @@ class Source:
         upstream: address of the repository and the path in it.
         licence: as stated there.
         note: what differs from upstream.
-        labelled: whether it has labels, upstream's or ours; what has none is read only where `sources.unlabelled` asks for it.
     """
 
     file: str
@@ -31,7 +30,6 @@ class Source:
     upstream: str
     licence: str
     note: str
-    labelled: bool = True
 
 
 SOURCES = {
@@ -75,8 +73,7 @@ SOURCES = {
         "db5cbb08834c5f6fbe4bd634dbfa237912154792983da96d469436dfa3fc9163",
         "https://github.com/eventdata/ConfliBERT data/BBC_News",
         "GPL-3.0",
-        "more of the same: text without labels, to ask a teacher about",
-        labelled=False,
+        "more of the same: 200 of the articles with conflict are labelled, their first twelve sentences; the others are text to ask a teacher about",
     ),
     "ag": Source(
         "ag_news_half.jsonl",
@@ -86,11 +83,6 @@ SOURCES = {
         "topics world, sports, business, science",
     ),
 }
-
-
-def used_sources(*, unlabelled: bool) -> list[Source]:
-    """Those that a run reads."""
-    return [source for source in SOURCES.values() if source.labelled or unlabelled]
 
 
 def file_sum(path: Path) -> str:

@@ -114,7 +114,10 @@ class Trainer:
         sums = torch.zeros(len(LOSSES) + 1, device=self.device)
         for index in self.processes.share(len(parts)):
             torch.manual_seed(random.Random(f"{self.config.seed}/{number}/{index}").getrandbits(63))  # the same dropout, whichever process takes the part
-            batch = collate(parts[index], **self.special, lessons=self.lessons, event_lessons=self.event_lessons, weights=self.config.weights).to(self.device)
+            batch = collate(
+                parts[index], **self.special, lessons=self.lessons, event_lessons=self.event_lessons, agreeing=self.config.agreeing_lessons,
+                weights=self.config.weights,
+            ).to(self.device)  # fmt: skip
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
                 logits = self.forward(batch.input_ids, batch.attention_mask)
             self.check_numbers(logits, number)

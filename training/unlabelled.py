@@ -19,6 +19,7 @@ from training.sources import read_source
 from training.vary import SOURCE as VARIED
 
 SOURCE = "unlabelled"
+BBC = ("bbc", "bbc-train")
 
 
 def make_item(row_id: str, text: str) -> Item:
@@ -26,14 +27,15 @@ def make_item(row_id: str, text: str) -> Item:
     return Item(f"{SOURCE}/{row_id}", SOURCE, "train", tuple(Unit(text[start:end]) for start, end in split_sentences(text)))
 
 
-def labelled_articles(corpora: Path, standoff: Path) -> list[str]:
-    """The BBC articles of which some sentences have labels, whole."""
-    rows = {label.row for label in read_units(standoff) if label.corpus == "bbc"}
-    return [row["text"] for row in read_source("bbc", corpora) if row["id"] in rows]
+def labelled_articles(corpora: Path, standoff: Path) -> dict[str, str]:
+    """The BBC articles of which some sentences have labels, whole, by id."""
+    rows = {label.row for label in read_units(standoff) if label.corpus in BBC}
+    return {row["id"]: row["text"] for name in BBC for row in read_source(name, corpora) if row["id"] in rows}
 
 
 def add_unlabelled(dataset: Dataset, corpora: Path, *, standoff: Path = STANDOFF) -> Dataset:
-    """Adds, to train on, NGEC's articles without phrase labels (those whose template trains) and the BBC's train articles, sentence by sentence.
+    """Adds, to train on, NGEC's articles without phrase labels (those whose template trains) and the BBC's train articles without labels, sentence by
+    sentence.
 
     Near-duplicates of what measures, in any source, are left out.
 
@@ -43,8 +45,9 @@ def add_unlabelled(dataset: Dataset, corpora: Path, *, standoff: Path = STANDOFF
     """
     training = {item.id for item in dataset.items if item.source == "ngec" and item.split == "train"}
     texts = {row["id"]: f"{row['title']}.\n\n{row['text']}" for row in read_source("ngec", corpora) if row["id"] in training}
-    texts |= {row["id"]: row["text"] for row in read_source("bbc-train", corpora)}
-    measuring = [item_text(item) for split in ("dev", "test") for item in dataset.of_split(split)] + labelled_articles(corpora, standoff)
+    labelled = labelled_articles(corpora, standoff)
+    texts |= {row["id"]: row["text"] for row in read_source("bbc-train", corpora) if row["id"] not in labelled}
+    measuring = [item_text(item) for split in ("dev", "test") for item in dataset.of_split(split)] + list(labelled.values())
     near = find_straddling([*((str(n), "measures", text) for n, text in enumerate(measuring)), *((name, "train", text) for name, text in texts.items())])
     unfit = {name for _, _, name, _ in near}
     items = (make_item(name, text) for name, text in texts.items() if name not in unfit)
