@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from escalation.calibration import sigmoid
-from escalation.evidence import DIRECTION_LOGITS, SIGNAL_LOGITS, pool
+from escalation.evidence import pool, read_logits
 from escalation.model import Tokens, encode
 from escalation.signals import SIGNALS
 from escalation.text import pack
@@ -150,9 +149,7 @@ def contradicts(said: NDArray[np.float32], unit: Unit) -> bool:
     """Whether a teacher's evidence, `(n_tokens, TAUGHT)`, pooled as `escalation.evidence` pools it, names another direction than the sentence's label."""
     if unit.escalation is None or unit.de_escalation is None or not len(said) or np.isnan(said[0, 0]):
         return False
-    signal = np.exp(said[:, SIGNAL_LOGITS] - said[:, SIGNAL_LOGITS].max(axis=1, keepdims=True))
-    in_phrase = 1.0 - signal[:, :1] / signal.sum(axis=1, keepdims=True)
-    pooled = pool(in_phrase * sigmoid(said[:, DIRECTION_LOGITS].astype(np.float64)), np.array([0, len(said)]))[0]
+    pooled = pool(read_logits(said).direction, np.array([0, len(said)]))[0]
     return bool(((pooled > 0.5) != (unit.escalation, unit.de_escalation)).any())
 
 
