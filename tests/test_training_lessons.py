@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 from tiny_training import make_dataset, settings, train
 
 from escalation.evidence import DIRECTION_LOGITS, EVENT_LOGITS, SIGNAL_LOGITS
+from escalation.model import encode
 from escalation.reading import read
 from escalation.signals import SIGNAL_INDEX
 from training import teach
@@ -369,3 +371,17 @@ def test_only_agreeing_lessons_are_heard_where_it_is_asked(encoder: Path) -> Non
 def test_agreeing_lessons_need_lessons(encoder: Path) -> None:
     with pytest.raises(ValueError, match="agreeing_lessons"):
         check_options(settings(encoder, agreeing_lessons=True), None)
+
+
+def test_a_run_hears_no_lesson_that_contradicts_its_label(encoder: Path, tmp_path: Path) -> None:
+    dataset, (tokenizer, _) = make_dataset(), load_tokenizer(str(encoder))
+    texts = {
+        unit.text for item in dataset.draw(settings(encoder).sources, 1, 0) for unit in item.units
+        if unit.escalation is not None and not (unit.escalation and unit.de_escalation)
+    }  # fmt: skip
+    said = {name_of(text): evidence(len(tokens.ids), 5.0, 5.0).astype(np.float16) for text, tokens in zip(texts, encode(tokenizer, list(texts)), strict=True)}
+    save_lessons(said, path := tmp_path / "lessons.safetensors")
+    for agreeing in (False, True):
+        run = train(settings(encoder, epochs=1, lessons=str(path), agreeing_lessons=agreeing), dataset, tmp_path / str(agreeing))
+        losses = [json.loads(line)["teacher"] for line in (run / "steps.jsonl").read_text().splitlines()]
+        assert any(losses) is not agreeing
