@@ -33,7 +33,10 @@ class SourceDraws:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Factors of the losses; see `training/losses.py`. `event` is that of the event logits, `event_signal` of the signals against the same labels."""
+    """Factors of the losses; see `training/losses.py`. `event` is that of the event logits, `event_signal` of the signals against the same labels.
+
+    `consistency` above 0 sends every batch through the network twice, with other dropout, and so doubles the time of a step.
+    """
 
     phrase_signal: float = 1.0
     phrase_direction: float = 1.0
@@ -46,6 +49,7 @@ class LossWeights:
     event_signal: float = 0.25
     teacher: float = 1.0
     event_teacher: float = 0.5
+    consistency: float = 0.0
 
 
 @dataclass(frozen=True)

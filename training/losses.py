@@ -96,8 +96,39 @@ def event_teacher_loss(shares: Tensor, taught: Tensor, weight: Tensor) -> Tensor
     return mean_known(-(taught.nan_to_num().softmax(dim=1) * shares).sum(dim=1), ~taught[:, 0].isnan(), weight)
 
 
+def consistency_loss(first: Tensor, second: Tensor, factor: Tensor) -> Tensor:
+    """How far two readings of the same tokens under different dropout are from each other (R-Drop; Liang et al. 2021): symmetric Kullback-Leibler divergence.
+
+    Counted as a teacher is (`teacher_loss`): signals and scope on every token, status, direction and severity as much as the two see a phrase there.
+
+    Args:
+        first: `(n_tokens, N_LOGITS)`.
+        second: the same of the other pass.
+        factor: `(n_tokens,)` weight of each token's sentence.
+    """
+
+    def apart(columns: slice) -> Tensor:
+        p, q = first[:, columns].log_softmax(dim=1), second[:, columns].log_softmax(dim=1)
+        return ((p.exp() - q.exp()) * (p - q)).sum(dim=1) / 2
+
+    pairs = (first.sigmoid() - second.sigmoid()) * (first - second) / 2
+    weight = 1.0 - (first[:, SIGNAL_LOGITS].softmax(dim=1)[:, 0] + second[:, SIGNAL_LOGITS].softmax(dim=1)[:, 0]).detach() / 2
+    by_phrase = 0.5 * apart(STATUS_LOGITS) + pairs[:, DIRECTION_LOGITS].mean(dim=1) + pairs[:, SEVERITY_LOGIT]
+    by_token = 4 * apart(SIGNAL_LOGITS) + 0.5 * pairs[:, SCOPE_LOGIT]
+    return (factor * by_token).mean() + (factor * weight * by_phrase).sum() / (weight.sum() + 1.0)
+
+
+def average_losses(passes: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+    """The losses of a step by name (those of `LossWeights`): the mean over its passes through the network, and how far the two, if there are two, are apart."""
+    each = [compute_losses(logits, batch) for logits in passes]
+    losses = {name: torch.stack([found[name] for found in each]).mean() for name in each[0]}
+    kept = [logits.reshape(-1, logits.shape[-1])[batch.index].float() for logits in passes]
+    losses["consistency"] = consistency_loss(kept[0], kept[-1], batch.weight[batch.sentence])
+    return losses
+
+
 def compute_losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """The losses of a step by name (those of `LossWeights`).
+    """The losses of one pass through the network by name (those of `LossWeights` but `consistency`).
 
     Args:
         logits: `(n_windows, width, N_LOGITS)`.

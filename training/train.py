@@ -28,7 +28,7 @@ from training.dev import STEER, measure_dev
 from training.distributed import Processes, join_processes
 from training.journal import Journal
 from training.lessons import EVENTS_TAUGHT, load_lessons
-from training.losses import compute_losses, total_loss
+from training.losses import average_losses, total_loss
 from training.measure import measurable, read_raw
 from training.network import EvidenceNetwork, cut_layers, freeze_layers, load_encoder, load_tokenizer
 from training.optimizer import make_optimizer, rate_factor
@@ -119,9 +119,10 @@ class Trainer:
                 weights=self.config.weights,
             ).to(self.device)  # fmt: skip
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                logits = self.forward(batch.input_ids, batch.attention_mask)
-            self.check_numbers(logits, number)
-            losses = compute_losses(logits, batch)
+                passes = [self.forward(batch.input_ids, batch.attention_mask) for _ in range(2 if self.config.losses.consistency else 1)]
+            for logits in passes:
+                self.check_numbers(logits, number)
+            losses = average_losses(passes, batch)
             loss = total_loss(losses, self.config.losses)
             (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             sums += torch.stack([*(losses[name] for name in LOSSES), loss]).detach() / len(parts)
