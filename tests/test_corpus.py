@@ -210,7 +210,7 @@ SHORT = (
     "acts-as-topics", "capital-letters", "changed-plans", "kept-in-bounds", "neither-nor", "show-of-strength", "wars-elsewhere", "what-may-come",
     "crisis-day", "crisis-backdrop", "crisis-reaction", "crisis-headlines",
     "wire-motives", "wire-diary", "wire-amid", "wire-posture", "wire-tickers", "wire-ruled-out", "wire-hints", "wire-other-news",
-    "announced-diary", "announced-plans", "analysts-say",
+    "announced-diary", "announced-plans", "analysts-say", "journeys-cut",
 )  # fmt: skip
 
 
