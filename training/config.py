@@ -35,7 +35,7 @@ class SourceDraws:
 class LossWeights:
     """Factors of the losses; see `training/losses.py`. `event` is that of the event logits, `event_signal` of the signals against the same labels.
 
-    `consistency` above 0 sends every batch through the network twice, with other dropout, and so doubles the time of a step.
+    `consistency` above 0 sends every batch through the network twice, with other dropout, and so takes nearly twice the time.
     """
 
     phrase_signal: float = 1.0
